@@ -1,0 +1,17 @@
+//! Bytes to Arrow: every reader of Unspool behind one trait, [`Source`].
+//!
+//! A reader decodes bytes into Arrow record batches of one of two stable schemas ([`schema::reads`], [`schema::series`]).
+//! Each [`Batch`] says where to go on ([`Position`]), and carries the rows that could not be read ([`Reject`]):
+//! a bad row never stops a stream, a bad environment ([`Error`]) always does. This crate knows no tensor and no gRPC.
+
+pub mod conformance;
+mod error;
+mod memory;
+pub mod schema;
+mod source;
+mod threaded;
+
+pub use error::{Error, Place, Result};
+pub use memory::MemorySource;
+pub use source::{Batch, CommitToken, Position, Reject, Source};
+pub use threaded::{Decode, Threaded};

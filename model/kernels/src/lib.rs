@@ -1,0 +1,1 @@
+//! The vector code of Unspool's encoders.

@@ -1,0 +1,77 @@
+//! The third trait of the flow: packed sequences and their states to hidden rows, and the states moved on.
+
+use std::fmt;
+
+use crate::{Result, config::Config};
+
+/// Where and how numbers are computed: outputs are equal to the bit only along one route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route(pub String);
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What goes into a backbone.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Token ids, `[t]`.
+    Tokens(&'a [u32]),
+    /// Embedded rows, `[t, d]`.
+    Rows(&'a [f32]),
+}
+
+/// Sequences packed end to end, without padding.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    /// All tokens or rows.
+    pub input: Input<'a>,
+    /// `[b + 1]`, growing from 0 to t: sequence i is `offsets[i]..offsets[i + 1]`. A sequence may be empty.
+    pub offsets: &'a [usize],
+}
+
+/// The backbone's state of one sequence: for each layer the convolution's window and the state `h`, in f32.
+///
+/// The values' order is the encoder's own; [`Encoder::export`] gives the published one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackboneState {
+    /// In the encoder's own order; its length depends on the configuration alone.
+    pub values: Box<[f32]>,
+}
+
+/// Tokens or embedded rows + states → hidden rows, and the states moved on.
+///
+/// Under the chunk law and the batch law: any way of cutting a sequence into calls, and any batch-mates, give the same
+/// bits of rows and states. The conformance suite checks both for every implementation.
+pub trait Encoder: Send + Sync {
+    /// The backbone's shape.
+    fn config(&self) -> &Config;
+
+    /// Where and how it computes.
+    fn route(&self) -> &Route;
+
+    /// The state of a sequence before its first token.
+    fn fresh(&self) -> BackboneState;
+
+    /// Encodes a packed batch, one state a sequence, and moves the states on.
+    ///
+    /// `taps` asks for hidden rows as the published `hidden_states[i]`: 0 is the embedding, `i` the residual stream
+    /// after i layers, and `layers` the last one after the final norm. Returns one `[t, d]` block for each tap, in order.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary, a length does not fit, or a tap is greater than `layers`; the states
+    /// have not moved then.
+    fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>>;
+
+    /// A state in the published order, the same on every route: for each layer the convolution's window
+    /// `[channels, k - 1]` (oldest first), then h: `[d_in, n]` (Mamba-1) or `[heads, head_dim, n]` (Mamba-2).
+    fn export(&self, state: &BackboneState) -> Vec<f32>;
+
+    /// The state that [`Encoder::export`] gave.
+    ///
+    /// # Errors
+    /// When the number of values is not this backbone's.
+    fn import(&self, values: &[f32]) -> Result<BackboneState>;
+}

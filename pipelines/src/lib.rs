@@ -1,0 +1,1 @@
+//! Where Arrow meets tensors.

@@ -1,0 +1,3 @@
+//! The binary `unspool`.
+
+fn main() {}
