@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Result, config::Config};
+use crate::{Error, Result, config::Config};
 
 /// Where and how numbers are computed: outputs are equal to the bit only along one route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,50 @@ pub struct Packed<'a> {
     pub input: Input<'a>,
     /// `[b + 1]`, growing from 0 to t: sequence i is `offsets[i]..offsets[i + 1]`. A sequence may be empty.
     pub offsets: &'a [usize],
+}
+
+impl Packed<'_> {
+    /// Checks a call of [`Encoder::encode`] and returns the number of tokens `t`.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary, tokens are given to a backbone without one, the offsets do not run from 0
+    /// to t or do not fit the number of states, a state is of another size, or a tap is greater than `layers`.
+    pub fn check(&self, config: &Config, states: &[&mut BackboneState], taps: &[usize]) -> Result<usize> {
+        let t = self.input.len(config)?;
+        let refuse = |problem: String| Err(Error::Input(problem));
+        if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&t) || !self.offsets.is_sorted() {
+            return refuse(format!("offsets must grow from 0 to the number of tokens, {t}"));
+        }
+        if self.offsets.len() != states.len() + 1 {
+            return refuse(format!("{} sequences, but {} states", self.offsets.len() - 1, states.len()));
+        }
+        if let Some(state) = states.iter().find(|state| state.values.len() != config.state_len()) {
+            return refuse(format!(
+                "a state of {} values; this backbone's has {}",
+                state.values.len(),
+                config.state_len()
+            ));
+        }
+        match taps.iter().find(|&&tap| tap > config.layers) {
+            Some(tap) => refuse(format!("layer {tap}: this backbone has layers 0 to {}", config.layers)),
+            None => Ok(t),
+        }
+    }
+}
+
+impl Input<'_> {
+    fn len(&self, config: &Config) -> Result<usize> {
+        match self {
+            Input::Tokens(tokens) => match tokens.iter().find(|&&token| token as usize >= config.vocab) {
+                Some(token) => {
+                    Err(Error::Input(format!("token {token} is outside the vocabulary of {}", config.vocab)))
+                }
+                None => Ok(tokens.len()),
+            },
+            Input::Rows(rows) if rows.len() % config.d == 0 => Ok(rows.len() / config.d),
+            Input::Rows(rows) => Err(Error::Input(format!("{} values are not rows of width {}", rows.len(), config.d))),
+        }
+    }
 }
 
 /// The backbone's state of one sequence: for each layer the convolution's window and the state `h`, in f32.

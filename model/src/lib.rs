@@ -6,6 +6,8 @@
 pub mod config;
 pub mod encoder;
 mod error;
+pub mod init;
+pub mod reference;
 pub mod weights;
 
 pub use error::{Error, Result};

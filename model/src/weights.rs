@@ -1,5 +1,9 @@
 //! The weights of a backbone, in f32, as published: matrices are `[out, in]`, row-major.
 
+mod layout;
+
+pub use layout::{Spec, specs};
+
 /// A linear map `y = W x + b`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linear {
