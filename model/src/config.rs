@@ -1,5 +1,10 @@
 //! What a backbone looks like, normalised from every published format.
 
+mod json;
+mod parse;
+mod write;
+
+pub use parse::{Format, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 /// The shape of a backbone.
@@ -126,6 +131,25 @@ impl Config {
             linear_bias: false,
             conv_bias: true,
         }
+    }
+
+    /// Checks that the sizes go together.
+    ///
+    /// # Errors
+    /// Says which do not.
+    pub fn check(&self) -> Result<(), String> {
+        let sizes = [self.d, self.layers, self.mixer.d_in(), self.mixer.n(), self.mixer.k()];
+        if sizes.contains(&0) {
+            return Err("width, layers, inner width, state size and convolution width must all be at least 1".into());
+        }
+        let MixerConfig::Mamba2 { d_in, heads, head_dim, groups, .. } = self.mixer else { return Ok(()) };
+        if heads.checked_mul(head_dim) != Some(d_in) || heads == 0 {
+            return Err(format!("{heads} heads of {head_dim} channels do not make up the inner width {d_in}"));
+        }
+        if groups == 0 || !heads.is_multiple_of(groups) {
+            return Err(format!("{heads} heads cannot be shared out evenly among {groups} groups"));
+        }
+        Ok(())
     }
 
     /// Values in the state of one sequence: for each layer the convolution's window and h.

@@ -8,7 +8,7 @@ use rand_chacha::{
 };
 
 use crate::{
-    Result,
+    Error, Result,
     config::{Config, MixerConfig},
     weights::{Backbone, Spec},
 };
@@ -27,8 +27,9 @@ const A_RANGE: (f64, f64) = (1.0, 16.0);
 /// the root of the number of such writers.
 ///
 /// # Errors
-/// Never for now; the type leaves room.
+/// When the configuration's sizes do not go together.
 pub fn fresh(config: &Config, seed: u64) -> Result<Backbone> {
+    config.check().map_err(Error::Input)?;
     let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed));
     Backbone::build(config, |spec| Ok(published(config, spec, &mut draw)))
 }
@@ -39,6 +40,7 @@ pub fn fresh(config: &Config, seed: u64) -> Result<Backbone> {
 /// # Errors
 /// As [`fresh`].
 pub fn scattered(config: &Config, seed: u64) -> Result<Backbone> {
+    config.check().map_err(Error::Input)?;
     let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed));
     Backbone::build(config, |spec| {
         let scale = if spec.name.ends_with("embedding.weight") { 1.0 } else { 0.1 };
