@@ -101,8 +101,9 @@ pub trait Encoder: Send + Sync {
 
     /// Encodes a packed batch, one state a sequence, and moves the states on.
     ///
-    /// `taps` asks for hidden rows as the published `hidden_states[i]`: 0 is the embedding, `i` the residual stream
-    /// after i layers, and `layers` the last one after the final norm. Returns one `[t, d]` block for each tap, in order.
+    /// `taps` asks for hidden rows by the number of layers that were run: 0 is the embedding, `i` the residual stream
+    /// after i layers, and `layers` the last one after the final norm. (So transformers counts for most models; for its
+    /// Mamba models the list leaves the embedding out, so that its place `i - 1` is our tap `i`.) Returns one `[t, d]` block for each tap, in order.
     ///
     /// # Errors
     /// When a token is outside the vocabulary, a length does not fit, or a tap is greater than `layers`; the states

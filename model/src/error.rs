@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// A file of tensors is damaged or not understood.
+    #[error("{}: {problem}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// A tensor is missing or has another shape.
     #[error("tensor '{name}': expected shape {expected:?}, found {found}")]
     Tensor {
@@ -33,7 +41,7 @@ pub enum Error {
         found: String,
     },
     /// A checkpoint holds tensors that the configuration does not know.
-    #[error("unknown tensors: {}", names.join(", "))]
+    #[error("unknown tensors: {}", listed(names))]
     UnknownTensors {
         /// Their names.
         names: Vec<String>,
@@ -83,6 +91,16 @@ pub enum StateError {
     /// Opened with other options, or inconsistent.
     #[error("does not fit: {0}")]
     Content(String),
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let first = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// The result of a model's work.

@@ -1,0 +1,55 @@
+//! Writes a model's directory, as transformers and this library read it.
+
+use std::{borrow::Cow, collections::HashMap, path::Path};
+
+use safetensors::{Dtype, View, tensor::serialize_to_file};
+use serde_json::Value;
+
+use crate::{Error, Result, weights::Spec};
+
+/// Writes `model.safetensors` (f32, transformers' names) and then `config.json`; makes the directory where there is none.
+///
+/// The configuration comes last, so that an interrupted write leaves no directory that looks like a model.
+///
+/// # Errors
+/// When the directory holds a model already, or the system refuses.
+pub fn save(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])]) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_owned(), source })?;
+    let (config_path, tensors_path) = (dir.join("config.json"), dir.join("model.safetensors"));
+    if let Some(path) = [&config_path, &tensors_path].into_iter().find(|path| path.exists()) {
+        let problem = "a model is here already; remove it or name another directory".into();
+        return Err(Error::Weights { path: path.clone(), problem });
+    }
+    let views = tensors.iter().map(|(spec, values)| {
+        let name = spec.name.replace("backbone.embedding.", "backbone.embeddings.");
+        (name, Values { shape: &spec.shape, values })
+    });
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    serialize_to_file(views, Some(metadata), &tensors_path)
+        .map_err(|error| Error::Weights { path: tensors_path.clone(), problem: error.to_string() })?;
+    let text = format!("{config:#}\n");
+    std::fs::write(&config_path, text).map_err(|source| Error::Io { path: config_path, source })
+}
+
+struct Values<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
