@@ -1,3 +1,5 @@
 //! Tests through the public interface.
 
+// The attribute tells clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
 mod goldens;
