@@ -7,6 +7,7 @@
 pub mod conformance;
 mod error;
 mod memory;
+pub mod reads;
 pub mod schema;
 mod source;
 mod threaded;

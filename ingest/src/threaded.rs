@@ -28,6 +28,20 @@ pub trait Decode: Send + 'static {
     }
 }
 
+impl Decode for Box<dyn Decode> {
+    fn schema(&self) -> SchemaRef {
+        (**self).schema()
+    }
+
+    fn decode(&mut self) -> Result<Option<Batch>> {
+        (**self).decode()
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        (**self).progress()
+    }
+}
+
 /// Runs a [`Decode`] on a thread of its own, at most `depth` batches ahead of the reader.
 pub struct Threaded {
     schema: SchemaRef,

@@ -1,0 +1,85 @@
+//! Regions through the index beside a BAM file: CSI or BAI.
+
+use std::{io::ErrorKind, path::PathBuf};
+
+use noodles::{
+    bam::bai,
+    bgzf::VirtualPosition,
+    core::{Position, region::Interval},
+    csi::{self, BinningIndex, binning_index::index::reference_sequence::bin::Chunk},
+};
+
+use super::{
+    super::{
+        header::References,
+        input::Input,
+        region::{self, Region},
+    },
+    Selection, Wanted,
+};
+use crate::{Error, Place, Result};
+
+/// Which parts of the file hold a region's records.
+///
+/// # Errors
+/// When there is no index, or the region is not in the file.
+pub(super) fn select(input: &Input, references: &References, region: &str) -> Result<Selection> {
+    if !input.is_bgzf() {
+        return Err(input.request("a region needs a BAM file in BGZF blocks, with an index".into()));
+    }
+    let (index, path) = read(input)?;
+    if region == "*" {
+        // Records without a reference come last. An index of no record at all says nothing of where they begin.
+        let first = index.last_first_record_start_position().unwrap_or(VirtualPosition::from(input.mark()));
+        let chunk = Chunk::new(first, VirtualPosition::MAX);
+        return Ok(Selection { wanted: Wanted::Unplaced, chunks: [chunk].into() });
+    }
+    let names = references.as_slice().iter().map(|r| (r.name.clone(), Some(r.length)));
+    let Region { reference, start, end } = region::parse(region, names).map_err(|e| input.request(e))?;
+    let end = end.unwrap_or(u64::MAX);
+    if index.reference_sequences().nth(reference).is_none() {
+        let problem = "the index does not know this reference: it is another file's; make it with `samtools index`";
+        return Err(Error::Invalid { path, place: Place::Whole, problem: problem.into() });
+    }
+    let chunks = index.query(reference, interval(start, end)).map_err(|source| {
+        let problem = format!("the index does not reach the region ({source}): make a CSI with `samtools index -c`");
+        Error::Invalid { path, place: Place::Whole, problem }
+    })?;
+    Ok(Selection { wanted: Wanted::Overlapping { reference, start, end }, chunks: chunks.into() })
+}
+
+/// Reads `FILE.csi`, `FILE.bai`, or the latter without the file's own extension.
+fn read(input: &Input) -> Result<(Box<dyn BinningIndex>, PathBuf)> {
+    let path = input.path();
+    let beside = |extension: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    for (path, is_csi) in [(beside(".csi"), true), (beside(".bai"), false), (path.with_extension("bai"), false)] {
+        let index = if is_csi {
+            csi::fs::read(&path).map(|index| Box::new(index) as Box<dyn BinningIndex>)
+        } else {
+            bai::fs::read(&path).map(|index| Box::new(index) as Box<dyn BinningIndex>)
+        };
+        match index {
+            Ok(index) => return Ok((index, path)),
+            Err(source) if source.kind() == ErrorKind::NotFound => {}
+            Err(source) => {
+                let problem = format!("the index cannot be read ({source}): make it with `samtools index`");
+                return Err(Error::Invalid { path, place: Place::Whole, problem });
+            }
+        }
+    }
+    Err(input.request("a region needs an index, .bai or .csi: make it with `samtools index`".into()))
+}
+
+/// A 0-based, half-open range as the 1-based, closed one of the index.
+fn interval(start: u64, end: u64) -> Interval {
+    let position = |p: u64| usize::try_from(p).ok().and_then(Position::new);
+    match (position(start + 1), position(end)) {
+        (Some(start), Some(end)) if end < Position::MAX => (start..=end).into(),
+        (Some(start), _) => (start..).into(),
+        (None, _) => (..).into(),
+    }
+}

@@ -1,0 +1,96 @@
+//! A region of a FASTA file through its index: `.fai`, and `.gzi` for bgzip files.
+
+use std::path::{Path, PathBuf};
+
+use noodles::{
+    bgzf::gzi,
+    fasta::fai::{self, Record},
+};
+
+use super::{
+    super::{
+        input::Input,
+        region::{self, Region},
+    },
+    Current,
+};
+use crate::{Error, Place, Position, Result};
+
+/// Where reading begins.
+pub(super) struct Found {
+    /// Number of the record in the index, 0-based.
+    pub(super) number: u64,
+    /// The record, ready for its next base; `None` where all of the region was read.
+    pub(super) current: Option<Current>,
+}
+
+/// Finds a region's first base, or the one where `start` says to go on, and goes there.
+///
+/// # Errors
+/// When there is no index, the file cannot be reached at random, or the region is not in it.
+pub(super) fn find(input: &mut Input, region: &str, start: Option<Position>) -> Result<Found> {
+    if !input.is_seekable() {
+        let problem = "a region needs a plain or bgzip file; compress it with `bgzip` in place of gzip".into();
+        return Err(input.request(problem));
+    }
+    let index = read_index(input)?;
+    let records: &[Record] = index.as_ref();
+    let lengths = records.iter().map(|r| (r.name().to_vec(), Some(r.length())));
+    let Region { reference, start: from, end } = region::parse(region, lengths).map_err(|e| input.request(e))?;
+    let record = &records[reference];
+    let end = end.unwrap_or(record.length());
+    let blocks = if input.is_bgzf() { Some(read_blocks(input)?) } else { None };
+    let mark_of = |offset: u64| match &blocks {
+        Some(blocks) => blocks.query(offset).map(u64::from).ok(),
+        None => Some(offset),
+    };
+    let base = match start {
+        Some(Position::Text { within, .. } | Position::Bgzf { within, .. }) => within.max(from),
+        Some(_) => return Err(input.request("cannot go on at a position in another kind of file".into())),
+        None => from,
+    };
+    let number = reference as u64;
+    let ended = matches!(start, Some(Position::Text { record, .. } | Position::Bgzf { record, .. }) if record > number);
+    if ended {
+        return Ok(Found { number: number + 1, current: None });
+    }
+    let line_bases = record.line_base_count().get();
+    let offset = record.position() + base / line_bases * record.line_width().get() + base % line_bases;
+    let marks = (mark_of(record.position()), mark_of(offset));
+    let (Some(mark), Some(first)) = marks else {
+        return Err(input.request(format!("the index does not know byte {offset}: make it again")));
+    };
+    input.seek_to(first)?;
+    let mut current = Current::new(mark, record.name().to_vec(), 0);
+    (current.yielded, current.end) = (base, Some(end));
+    Ok(Found { number, current: Some(current) })
+}
+
+/// Reads `FILE.fai`.
+fn read_index(input: &Input) -> Result<fai::Index> {
+    let path = beside(input.path(), "fai");
+    fai::fs::read(&path).map_err(|source| unreadable(source, &path, "make it with `samtools faidx`"))
+}
+
+/// Reads `FILE.gzi`.
+fn read_blocks(input: &Input) -> Result<gzi::Index> {
+    let path = beside(input.path(), "gzi");
+    gzi::fs::read(&path).map_err(|source| unreadable(source, &path, "make it with `bgzip --reindex`"))
+}
+
+/// The path of a file's index.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// The error of an index that cannot be read.
+fn unreadable(source: std::io::Error, path: &Path, remedy: &str) -> Error {
+    let problem = match source.kind() {
+        std::io::ErrorKind::NotFound => format!("a region needs this index: {remedy}"),
+        _ => format!("the index cannot be read ({source}): {remedy}"),
+    };
+    Error::Invalid { path: path.into(), place: Place::Whole, problem }
+}

@@ -1,0 +1,345 @@
+//! A file as a stream of uncompressed bytes that knows where it is: plain, gzip or BGZF.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    num::NonZero,
+    path::{Path, PathBuf},
+};
+
+use flate2::bufread::MultiGzDecoder;
+use memchr::memchr;
+use noodles::bgzf::{
+    self, VirtualPosition,
+    io::{MultithreadedReader, Seek as _},
+};
+
+use crate::{Error, Place, Position, Result};
+
+/// Bytes read from the file at once.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The longest record that is held in memory (FASTA sequences are not: they stream).
+pub(super) const MAX_RECORD_BYTES: usize = 256 << 20;
+/// The empty block that ends every BGZF file (SAM specification, section 4.1.2).
+const END_BLOCK: [u8; 28] = *b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
+
+/// How the bytes are stored.
+enum Stream {
+    Plain(Raw),
+    Gzip(Box<BufReader<MultiGzDecoder<Raw>>>),
+    Bgzf(bgzf::io::Reader<Raw>),
+    Parallel(MultithreadedReader<Raw>),
+}
+
+/// The bytes as stored.
+type Raw = BufReader<Counted>;
+
+/// An open file.
+pub(super) struct Input {
+    path: PathBuf,
+    stream: Stream,
+    /// Uncompressed bytes consumed.
+    offset: u64,
+    /// Size of a regular file; `None` for pipes.
+    size: Option<u64>,
+}
+
+/// Bytes read from a file so far.
+struct Counted {
+    file: File,
+    bytes: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buf)?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes = self.file.seek(to)?;
+        Ok(self.bytes)
+    }
+}
+
+impl Input {
+    /// Opens a file; `workers` threads inflate BGZF blocks (0: the caller's own).
+    pub(super) fn open(path: &Path, workers: usize) -> Result<Self> {
+        let io = |source| Error::Io { path: path.into(), source };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(Error::Request { path: path.into(), problem: "is a directory, not a file".into() });
+        }
+        let size = metadata.is_file().then_some(metadata.len());
+        let mut raw = Raw::with_capacity(BUFFER_BYTES, Counted { file, bytes: 0 });
+        let first = raw.fill_buf().map_err(io)?;
+        let stream = match (is_bgzf(first), first.starts_with(&[0x1f, 0x8b]), NonZero::new(workers)) {
+            (true, _, Some(workers)) => Stream::Parallel(MultithreadedReader::with_worker_count(workers, raw)),
+            (true, _, None) => Stream::Bgzf(bgzf::io::Reader::new(raw)),
+            (false, true, _) => {
+                Stream::Gzip(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw))))
+            }
+            (false, false, _) => Stream::Plain(raw),
+        };
+        Ok(Self { path: path.into(), stream, offset: 0, size })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file is BGZF: whether its marks are virtual positions.
+    pub(super) fn is_bgzf(&self) -> bool {
+        matches!(self.stream, Stream::Bgzf(_) | Stream::Parallel(_))
+    }
+
+    /// Whether any byte can be reached without reading those before it.
+    pub(super) fn is_seekable(&self) -> bool {
+        !matches!(self.stream, Stream::Gzip(_))
+    }
+
+    /// The bytes at hand, at least one unless the file ends here.
+    ///
+    /// # Errors
+    /// When the file is damaged or cut short; the place is where the damaged block begins.
+    pub(super) fn fill(&mut self) -> Result<&[u8]> {
+        let filled = match &mut self.stream {
+            Stream::Plain(r) => r.fill_buf(),
+            Stream::Gzip(r) => r.fill_buf(),
+            Stream::Bgzf(r) => r.fill_buf(),
+            Stream::Parallel(r) => r.fill_buf(),
+        };
+        match filled.map(<[u8]>::is_empty) {
+            Ok(false) => {}
+            Ok(true) => self.check_end()?,
+            Err(source) => return Err(self.broken(source)),
+        }
+        Ok(self.at_hand())
+    }
+
+    /// What [`Self::fill`] read and nobody consumed yet.
+    fn at_hand(&mut self) -> &[u8] {
+        let filled = match &mut self.stream {
+            Stream::Plain(r) => r.fill_buf(),
+            Stream::Gzip(r) => r.fill_buf(),
+            Stream::Bgzf(r) => r.fill_buf(),
+            Stream::Parallel(r) => r.fill_buf(),
+        };
+        filled.unwrap_or_default()
+    }
+
+    /// Goes on by `n` bytes of those at hand.
+    pub(super) fn consume(&mut self, n: usize) {
+        self.offset += n as u64;
+        match &mut self.stream {
+            Stream::Plain(r) => r.consume(n),
+            Stream::Gzip(r) => r.consume(n),
+            Stream::Bgzf(r) => r.consume(n),
+            Stream::Parallel(r) => r.consume(n),
+        }
+    }
+
+    /// Appends the rest of the line, without its end (`\n` or `\r\n`); `false` at the end of the file.
+    ///
+    /// # Errors
+    /// When the file is damaged, or the line is longer than `limit` bytes.
+    pub(super) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<bool> {
+        let (before, place) = (line.len(), self.place());
+        let mut any = false;
+        loop {
+            let bytes = self.fill()?;
+            if bytes.is_empty() {
+                break;
+            }
+            any = true;
+            let end = memchr(b'\n', bytes);
+            let n = end.unwrap_or(bytes.len());
+            if line.len() - before + n > limit {
+                return Err(self.invalid(place, format!("a line of more than {limit} bytes")));
+            }
+            line.extend_from_slice(&bytes[..n]);
+            self.consume(n + usize::from(end.is_some()));
+            if end.is_some() {
+                break;
+            }
+        }
+        if line.len() > before && line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Ok(any)
+    }
+
+    /// Appends up to `n` bytes, fewer only at the end of the file; returns how many.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>, n: usize) -> Result<usize> {
+        let mut missing = n;
+        while missing > 0 {
+            let bytes = self.fill()?;
+            if bytes.is_empty() {
+                break;
+            }
+            let take = bytes.len().min(missing);
+            buffer.extend_from_slice(&bytes[..take]);
+            self.consume(take);
+            missing -= take;
+        }
+        Ok(n - missing)
+    }
+
+    /// Where the next byte stands: a virtual position in BGZF files, else an uncompressed offset.
+    pub(super) fn mark(&self) -> u64 {
+        match &self.stream {
+            Stream::Plain(_) | Stream::Gzip(_) => self.offset,
+            Stream::Bgzf(r) => r.virtual_position().into(),
+            Stream::Parallel(r) => r.virtual_position().into(),
+        }
+    }
+
+    /// The place of a mark, for errors.
+    pub(super) fn place_of(&self, mark: u64) -> Place {
+        if self.is_bgzf() { Place::Virtual(mark) } else { Place::Byte(mark) }
+    }
+
+    /// The place of the next byte, for errors.
+    pub(super) fn place(&self) -> Place {
+        self.place_of(self.mark())
+    }
+
+    /// The position of a record that begins at a mark.
+    pub(super) fn position(&self, mark: u64, record: u64, within: u64) -> Position {
+        if self.is_bgzf() {
+            Position::Bgzf { virtual_position: mark, record, within }
+        } else {
+            Position::Text { offset: mark, record, within }
+        }
+    }
+
+    /// Goes to the record at a position; returns its number and the bases of it already read.
+    ///
+    /// # Errors
+    /// When the position is of another kind of file or does not lie in this one.
+    pub(super) fn seek(&mut self, position: Position) -> Result<(u64, u64)> {
+        match position {
+            Position::Bgzf { virtual_position, record, within } if self.is_bgzf() => {
+                self.seek_to(virtual_position)?;
+                Ok((record, within))
+            }
+            Position::Text { offset, record, within } if !self.is_bgzf() => {
+                self.seek_to(offset)?;
+                Ok((record, within))
+            }
+            _ => Err(self.request(format!("cannot go on at {position:?}: it is a position in another kind of file"))),
+        }
+    }
+
+    /// Goes to a mark.
+    ///
+    /// # Errors
+    /// When it does not lie in this file.
+    pub(super) fn seek_to(&mut self, mark: u64) -> Result<()> {
+        let virtual_position = VirtualPosition::from(mark);
+        let sought = match &mut self.stream {
+            Stream::Plain(r) => r.seek(SeekFrom::Start(mark)).map(drop),
+            Stream::Gzip(_) => return self.skip_to(mark),
+            Stream::Bgzf(r) => r.seek(virtual_position).map(drop),
+            Stream::Parallel(r) => r.seek_to_virtual_position(virtual_position).map(drop),
+        };
+        let within = self.size.is_none_or(|size| if self.is_bgzf() { mark >> 16 <= size } else { mark <= size });
+        match sought {
+            Ok(()) if within => {}
+            Err(source) if source.raw_os_error().is_some() => return Err(self.broken(source)),
+            _ => return Err(self.request(format!("there is nothing at{}", &self.place_of(mark).to_string()[1..]))),
+        }
+        self.offset = mark;
+        Ok(())
+    }
+
+    /// Reads on, or again from the start, to an uncompressed offset.
+    fn skip_to(&mut self, offset: u64) -> Result<()> {
+        if offset < self.offset {
+            *self = Self::open(&self.path, 0)?;
+        }
+        while self.offset < offset {
+            let at_hand = self.fill()?.len();
+            if at_hand == 0 {
+                return Err(self.request(format!("there is nothing at byte {offset}")));
+            }
+            self.consume(usize::try_from(offset - self.offset).unwrap_or(at_hand).min(at_hand));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file read, of how many.
+    pub(super) fn progress(&self) -> Option<(u64, u64)> {
+        let read = match &self.stream {
+            Stream::Plain(_) => self.offset,
+            Stream::Gzip(r) => r.get_ref().get_ref().get_ref().bytes,
+            Stream::Bgzf(r) => r.position(),
+            Stream::Parallel(r) => r.position(),
+        };
+        self.size.map(|size| (read.min(size), size))
+    }
+
+    /// An error at a place of this file.
+    pub(super) fn invalid(&self, place: Place, problem: String) -> Error {
+        Error::Invalid { path: self.path.clone(), place, problem }
+    }
+
+    /// A request that does not fit this file.
+    pub(super) fn request(&self, problem: String) -> Error {
+        Error::Request { path: self.path.clone(), problem }
+    }
+
+    /// The error of a failed read: the system's, or a damaged block named by where it begins.
+    fn broken(&self, source: io::Error) -> Error {
+        if source.raw_os_error().is_some() {
+            return Error::Io { path: self.path.clone(), source };
+        }
+        let (kind, place) = match &self.stream {
+            Stream::Plain(_) => return Error::Io { path: self.path.clone(), source },
+            Stream::Gzip(_) => ("gzip stream", Place::Byte(self.offset)),
+            Stream::Bgzf(r) => ("BGZF block", Place::Virtual(r.position() << 16)),
+            Stream::Parallel(r) => ("BGZF block", Place::Virtual(r.position() << 16)),
+        };
+        let how = if source.kind() == ErrorKind::UnexpectedEof { "is cut short" } else { "is damaged" };
+        self.invalid(place, format!("the {kind} {how} ({source}): restore the file from its source"))
+    }
+
+    /// Checks, where a BGZF file's blocks end, that the file ends too and with the block that marks its end.
+    fn check_end(&self) -> Result<()> {
+        let (read, size) = match (&self.stream, self.size) {
+            (Stream::Bgzf(r), Some(size)) => (r.position(), size),
+            (Stream::Parallel(r), Some(size)) => (r.position(), size),
+            _ => return Ok(()),
+        };
+        let place = Place::Virtual(read << 16);
+        if read != size {
+            let problem = format!("the file is cut short: a BGZF block's header has only {} bytes", size - read);
+            return Err(self.invalid(place, problem));
+        }
+        let mut last = Vec::new();
+        File::open(&self.path)
+            .and_then(|mut file| {
+                file.seek(SeekFrom::Start(size.saturating_sub(END_BLOCK.len() as u64)))?;
+                file.read_to_end(&mut last)
+            })
+            .map_err(|source| Error::Io { path: self.path.clone(), source })?;
+        if last != END_BLOCK {
+            let problem = "the BGZF end-of-file block is missing: the file was probably cut short".into();
+            return Err(self.invalid(place, problem));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a gzip member's header has BGZF's extra field, and no other.
+fn is_bgzf(first: &[u8]) -> bool {
+    first.len() >= 18 && first.starts_with(&END_BLOCK[..4]) && first[10..16] == END_BLOCK[10..16]
+}

@@ -1,0 +1,4 @@
+//! The readers on files: their contract, real data, conformance corpora, damage.
+
+mod reads;
+mod samples;
