@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn regions() {
-        let cases: &[(&str, Result<(usize, u64, Option<u64>), &str>)] = &[
+        type Expected = Result<(usize, u64, Option<u64>), &'static str>;
+        let cases: &[(&str, Expected)] = &[
             ("chr1", Ok((0, 0, Some(100)))),
             ("chr1:11-20", Ok((0, 10, Some(20)))),
             ("chr1:1,1-20", Ok((0, 10, Some(20)))),

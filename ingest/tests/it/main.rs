@@ -1,4 +1,7 @@
 //! The readers on files: their contract, real data, conformance corpora, damage.
 
+// The attributes tell clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
 mod reads;
+#[cfg(test)]
 mod samples;

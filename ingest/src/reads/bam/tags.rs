@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn fields_are_whole_known_and_once() {
-        let cases: &[(&[u8], Result<Option<Range<usize>>, &str>)] = &[
+        type Expected = Result<Option<Range<usize>>, &'static str>;
+        let cases: &[(&[u8], Expected)] = &[
             (b"", Ok(None)),
             (b"NMC\x01MDZ10\0ASs\x05\0XXBc\x02\0\0\0ab", Ok(None)),
             (b"CGBI\x02\0\0\0\x10\0\0\0\x10\0\0\0", Ok(Some(8..16))),
