@@ -180,3 +180,6 @@ fn values_within(value: &Object) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Safetensors: a JSON header, then the values.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
 use safetensors::{SafeTensorError, SafeTensors, tensor::Metadata};
 
@@ -55,5 +55,6 @@ fn entries(metadata: &Metadata, data_start: u64) -> Vec<(String, Entry)> {
         let (dtype, shape) = (info.dtype, info.shape.clone());
         (name, Entry { dtype, shape, member: 0, offset: data_start + begin as u64, len: end - begin })
     };
-    metadata.tensors().into_iter().map(entry).collect()
+    let by_name: BTreeMap<_, _> = metadata.tensors().into_iter().collect(); // so that errors name the same tensor each time
+    by_name.into_iter().map(entry).collect()
 }
