@@ -2,8 +2,11 @@
 
 mod contract;
 mod corpus;
+mod edge;
 mod fastq_corpus;
+mod regions;
 mod sam_corpus;
+mod truncation;
 
 use std::path::Path;
 

@@ -62,6 +62,12 @@ impl Sample {
         Self { folder, name: name.into() }
     }
 
+    /// Adds a file beside, `.ext` after the sample's whole name.
+    pub(crate) fn with(self, extension: &str, bytes: &[u8]) -> Self {
+        std::fs::write(self.folder.path().join(format!("{}.{extension}", self.name)), bytes).unwrap();
+        self
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join(&self.name)
     }

@@ -1,0 +1,118 @@
+//! Files cut at any byte: clean rows and an error, never a panic, never fewer rows without a word.
+
+use unspool_ingest::reads::{ReadFormat, ReadOptions};
+
+use super::{Outcome, read};
+use crate::samples::{Sample, bgzip, data, gzip};
+
+/// Reads a file cut after `length` bytes.
+fn cut(name: &str, bytes: &[u8], length: usize, format: ReadFormat) -> Outcome {
+    let sample = Sample::new(name, &bytes[..length]);
+    read(&sample.path(), &ReadOptions { format: Some(format), bgzf_workers: length % 2, ..ReadOptions::default() })
+}
+
+/// Cuts a file at every `step`th byte. The rows must be the first ones of the whole file's, and where `told` says that
+/// cuts can be told, something must be said.
+fn check(name: &str, bytes: &[u8], step: usize, format: ReadFormat, told: impl Fn(usize) -> bool) {
+    let whole = cut(name, bytes, bytes.len(), format).clean();
+    for length in (0..bytes.len()).step_by(step) {
+        let outcome = cut(name, bytes, length, format);
+        assert!(!told(length) || outcome.is_refused(), "{name}: a cut after {length} bytes was not noticed");
+        let rows = outcome.rows.num_rows();
+        // A text that ends early may end with a shorter last row.
+        let sure = if told(length) { rows } else { rows.saturating_sub(1) };
+        assert!(rows <= whole.num_rows() && outcome.rows.slice(0, sure) == whole.slice(0, sure), "{name}: {length}");
+    }
+}
+
+const FASTA: &[u8] = b">a first\nACGTACGTAC\nGTN\n>b\n>c\nACGTNNNN\nRYK\n";
+const FASTQ: &[u8] = b"@a x\nACGTACGTACGT\n+\nIIIIIIIIIIII\n@b\nACGTAC\n+b\n@@@+++\n@c\nACGTN\n+\n!!~~I\n";
+const SAM: &[u8] = b"@SQ\tSN:r\tLN:100\na\t0\tr\t1\t60\t8M\t*\t0\t0\tACGTACGT\tIIIIIIII\tNM:i:0\n\
+    b\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\tIIII\n";
+
+#[test]
+fn compressed_text() {
+    for (name, text, format) in
+        [("x.fa", FASTA, ReadFormat::Fasta), ("x.fq", FASTQ, ReadFormat::Fastq), ("x.sam", SAM, ReadFormat::Sam)]
+    {
+        let (first, second) = text.split_at(text.len() / 2);
+        let members = [gzip(first), gzip(second)];
+        let border = members[0].len();
+        // An empty file is a valid one. Nothing tells a whole gzip member from one whose successors are lost.
+        check(name, &members.concat(), 1, format, |length| length > 1 && length != border);
+        check(name, &bgzip(text, 16), 1, format, |length| length > 1);
+    }
+}
+
+#[test]
+fn plain_text() {
+    // Nothing tells that lines are missing; a line cut within is a shorter one.
+    for (name, text, format) in
+        [("x.fa", FASTA, ReadFormat::Fasta), ("x.fq", FASTQ, ReadFormat::Fastq), ("x.sam", SAM, ReadFormat::Sam)]
+    {
+        check(name, text, 1, format, |_| false);
+    }
+    let borders = [0, 33, 53, 70];
+    let cuts = (0..FASTQ.len()).filter(|n| !cut("x.fq", FASTQ, *n, ReadFormat::Fastq).is_refused());
+    // A record may lack the end of its last line.
+    let silent: Vec<_> = cuts.filter(|n| !borders.iter().any(|b| n == b || n + 1 == *b)).collect();
+    assert!(silent.is_empty(), "cuts after {silent:?} bytes were not noticed");
+}
+
+#[test]
+fn bam() {
+    let files =
+        [("bam/mosdepth/overlapping-pairs.bam", 1), ("bam/mosdepth/ovl.bam", 1), ("bam/biopython/bam1.bam", 97)];
+    for (path, step) in files {
+        let Some(path) = data(&format!("genomics/{path}")) else { return };
+        check("x.bam", &std::fs::read(path).unwrap(), step, ReadFormat::Bam, |_| true);
+    }
+}
+
+#[test]
+fn an_error_names_the_block() {
+    let Some(path) = data("genomics/bam/biopython/ex1.bam") else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let end = bytes.len() - 28;
+    let second = u64::from(u16::from_le_bytes([bytes[16], bytes[17]])) + 1;
+    let mut damaged = bytes.clone();
+    damaged[second as usize + 100] ^= 0xff;
+    let cases = [
+        (bytes[..end].to_vec(), end as u64, "end-of-file block is missing"),
+        (bytes[..end + 5].to_vec(), end as u64, "cut short"),
+        (bytes[..second as usize + 5000].to_vec(), second, "cut short"),
+        (damaged, second, "damaged"),
+    ];
+    for (bytes, block, expected) in cases {
+        for bgzf_workers in [0, 1, 3] {
+            let sample = Sample::new("x.bam", &bytes);
+            let outcome = read(&sample.path(), &ReadOptions { bgzf_workers, ..ReadOptions::default() });
+            let error = outcome.error.unwrap().to_string();
+            assert!(error.contains(&format!("block at byte {block}, offset 0")) && error.contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn any_byte_may_be_wrong() {
+    let Some(path) = data("genomics/bam/mosdepth/ovl.bam") else { return };
+    let mut plain = vec![];
+    std::io::Read::read_to_end(&mut noodles::bgzf::io::Reader::new(std::fs::File::open(&path).unwrap()), &mut plain)
+        .unwrap();
+    for (name, bytes, step, format) in [
+        ("x.bam", &plain[..], 5, ReadFormat::Bam),
+        ("x.sam", SAM, 1, ReadFormat::Sam),
+        ("x.fq", FASTQ, 1, ReadFormat::Fastq),
+        ("x.fa", FASTA, 1, ReadFormat::Fasta),
+    ] {
+        for at in (0..bytes.len()).step_by(step) {
+            for value in [0, b'\n', b'@', b'>', 0xff] {
+                let mut bytes = bytes.to_vec();
+                bytes[at] = value;
+                // Whatever it means now, it is read or refused.
+                let sample = Sample::new(name, &bytes);
+                read(&sample.path(), &ReadOptions { format: Some(format), ..ReadOptions::default() });
+            }
+        }
+    }
+}
