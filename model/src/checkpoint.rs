@@ -85,7 +85,7 @@ impl<'a> Checkpoint<'a> {
         })?;
         if config.tie_embeddings && config.vocab > 0 {
             let shape = [config.vocab, config.d];
-            let head = names.head();
+            let head = names.head(&self.tensors);
             let copy = self.tensors.take_optional(head, &shape)?;
             if copy.is_some_and(|copy| copy != backbone.embedding) {
                 let found = "values other than the embedding's, to which the configuration ties it".to_owned();
@@ -145,13 +145,14 @@ impl Names {
 
     /// The file's name of a tensor. transformers writes `embeddings` where the original has `embedding`.
     fn find(&self, tensors: &Tensors<'_>, spec: &Spec) -> String {
-        let Some(rest) = spec.name.strip_prefix("backbone.") else { return self.head().to_owned() };
+        let Some(rest) = spec.name.strip_prefix("backbone.") else { return self.head(tensors).to_owned() };
         let plural = format!("{}embeddings.weight", self.root);
         if rest == "embedding.weight" && tensors.contains(&plural) { plural } else { format!("{}{rest}", self.root) }
     }
 
-    fn head(&self) -> &'static str {
-        if self.root.starts_with("model.") { "model.lm_head.weight" } else { "lm_head.weight" }
+    fn head(&self, tensors: &Tensors<'_>) -> &'static str {
+        let within = "model.lm_head.weight";
+        if tensors.contains(within) { within } else { "lm_head.weight" }
     }
 }
 

@@ -86,7 +86,10 @@ impl<'a> Tensors<'a> {
             return Err(wrong(format!("values of type {}, not BF16, F16, F32 or F64", entry.dtype)));
         }
         let (path, source) = &mut self.sources[*source];
-        let bytes = source.read(entry).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let bytes = source.read(entry).map_err(|error| {
+            let problem = format!("tensor '{name}' cannot be read: {error}");
+            Error::Weights { path: path.clone(), problem }
+        })?;
         let values = decode(entry.dtype, &bytes);
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             return Err(wrong(format!("value {at} is {}, not a finite number in f32", values[at])));

@@ -29,10 +29,13 @@ impl Config {
         file["hidden_size"] = self.d.into();
         file["num_hidden_layers"] = self.layers.into();
         file["vocab_size"] = self.vocab.into();
-        file["expand"] = match self.mixer.d_in() {
-            d_in if d_in.is_multiple_of(self.d) => (d_in / self.d).into(),
-            d_in => (d_in as f64 / self.d as f64).into(),
-        };
+        // Mamba-1 says its inner width itself; newer versions of transformers take whole numbers only.
+        let d_in = self.mixer.d_in();
+        if d_in.is_multiple_of(self.d) {
+            file["expand"] = (d_in / self.d).into();
+        } else if matches!(self.mixer, MixerConfig::Mamba2 { .. }) {
+            file["expand"] = ratio(d_in, self.d).into();
+        }
         file["state_size"] = self.mixer.n().into();
         file["conv_kernel"] = self.mixer.k().into();
         file["layer_norm_epsilon"] = decimal(self.norm_eps);
@@ -74,6 +77,12 @@ impl Config {
             "time_step_limit": [decimal(dt_limit.0), high],
         })
     }
+}
+
+/// `d_in / d`, rounded so that a reader's `expand * d`, cut to a whole number, is d_in again.
+fn ratio(d_in: usize, d: usize) -> f64 {
+    let ratio = d_in as f64 / d as f64;
+    if (ratio * d as f64) < d_in as f64 { ratio.next_up() } else { ratio }
 }
 
 /// The shortest decimal that reads back as this number: 0.00001, not 0.000009999999747378752.

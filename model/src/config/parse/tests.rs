@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -280,4 +281,51 @@ fn our_own_object_is_kept() {
     ))
     .unwrap();
     assert_eq!(model.raw["unspool"], json!({"name": "n", "front_end": "dna"}));
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    let mamba1 = (1..200usize, 1..9usize, any::<bool>()).prop_map(|(d_in, r, falcon)| (d_in, r, 0, falcon));
+    let mamba2 = (1..5usize, 1..9usize, 1..9usize).prop_map(|(groups, each, head_dim)| (groups, each, head_dim, false));
+    let sizes = (1..40usize, 1..6usize, 0..50usize, 1..40usize, 2..6usize);
+    (sizes, prop_oneof![mamba1, mamba2], any::<[bool; 3]>(), 1e-9f32..1.0).prop_map(|(sizes, mixer, flags, eps)| {
+        let (d, layers, vocab, n, k) = sizes;
+        let mixer = match mixer {
+            (d_in, r, 0, falcon) => MixerConfig::Mamba1 { d_in, n, k, r, bcdt_norm_eps: falcon.then_some(eps) },
+            (groups, each, head_dim, _) => MixerConfig::Mamba2 {
+                d_in: groups * each * head_dim,
+                n,
+                k,
+                heads: groups * each,
+                head_dim,
+                groups,
+                gated_norm: true,
+                norm_before_gate: false,
+                dt_limit: (0.0, if flags[0] { f32::INFINITY } else { eps }),
+                d_per_channel: false,
+            },
+        };
+        let [tie_embeddings, linear_bias, conv_bias] = flags;
+        Config { layers, vocab, mixer, norm_eps: eps, tie_embeddings, linear_bias, conv_bias, ..Config::mamba1(d) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_reads_back(config in any_config()) {
+        let text = config.to_json().unwrap().to_string();
+        prop_assert_eq!(&parsed(&text).unwrap().backbone, &config, "{}", text);
+        prop_assert_eq!(serde_json::from_value::<Config>(serde_json::to_value(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn damage_never_panics(
+        config in any_config(),
+        at: prop::sample::Index,
+        with in prop_oneof!["[\\[{}\":,0-9eInftyNa\\\\ -]{0,6}", "\\PC{0,3}"],
+    ) {
+        let text: Vec<char> = config.to_json().unwrap().to_string().chars().collect();
+        let at = at.index(text.len());
+        let damaged: String = text[..at].iter().copied().chain(with.chars()).chain(text[at + 1..].iter().copied()).collect();
+        let _ = parsed(&damaged);
+    }
 }
