@@ -229,6 +229,36 @@ fn shards_that_do_not_fit_their_index() {
     );
 }
 
+#[test]
+fn shards_of_pickle() {
+    let whole = golden("a-mamba1-odd");
+    let (config, bytes) = (whole.join("config.json"), fs::read(whole.join("pytorch_model.bin")).unwrap());
+    let index = br#"{"metadata": {}, "weight_map": {"lm_head.weight": "pytorch_model-00001-of-00001.bin"}}"#;
+    let files = [
+        ("config.json", &fs::read(config).unwrap()[..]),
+        ("pytorch_model.bin.index.json", index),
+        ("pytorch_model-00001-of-00001.bin", &bytes),
+    ];
+    assert_eq!(load(dir_of(&files).path()).unwrap(), load(&whole).unwrap());
+}
+
+#[test]
+fn the_layout_of_codestral() {
+    let config = Config { layers: 2, vocab: 4, tie_embeddings: false, ..Config::mamba2(32) };
+    let weights = scattered(&config, 3).unwrap();
+    let params = br#"{"dim": 32, "n_layers": 2, "vocab_size": 4, "n_groups": 1, "tie_embeddings": false}"#;
+    let tensors = weights.tensors(&config).into_iter().map(|(spec, values)| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (format!("model.{}", spec.name), spec.shape, bytes)
+    });
+    let tensors: Vec<_> = tensors.collect();
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let file = ::safetensors::serialize(views, None).unwrap();
+    let dir = dir_of(&[("params.json", params), ("consolidated.safetensors", &file)]);
+    assert_eq!(load(dir.path()).unwrap(), weights);
+}
+
 /// A zip file of these members.
 fn zipped(method: CompressionMethod, members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
