@@ -38,7 +38,15 @@ impl Packed<'_> {
     /// # Errors
     /// When a token is outside the vocabulary, tokens are given to a backbone without one, the offsets do not run from 0
     /// to t or do not fit the number of states, a state is of another size, or a tap is greater than `layers`.
-    pub fn check(&self, config: &Config, states: &[&mut BackboneState], taps: &[usize]) -> Result<usize> {
+    ///
+    /// `state_len` is the number of values in the encoder's own states.
+    pub fn check(
+        &self,
+        config: &Config,
+        state_len: usize,
+        states: &[&mut BackboneState],
+        taps: &[usize],
+    ) -> Result<usize> {
         let t = self.input.len(config)?;
         let refuse = |problem: String| Err(Error::Input(problem));
         if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&t) || !self.offsets.is_sorted() {
@@ -47,12 +55,8 @@ impl Packed<'_> {
         if self.offsets.len() != states.len() + 1 {
             return refuse(format!("{} sequences, but {} states", self.offsets.len() - 1, states.len()));
         }
-        if let Some(state) = states.iter().find(|state| state.values.len() != config.state_len()) {
-            return refuse(format!(
-                "a state of {} values; this backbone's has {}",
-                state.values.len(),
-                config.state_len()
-            ));
+        if let Some(state) = states.iter().find(|state| state.values.len() != state_len) {
+            return refuse(format!("a state of {} values; this backbone's has {state_len}", state.values.len()));
         }
         match taps.iter().find(|&&tap| tap > config.layers) {
             Some(tap) => refuse(format!("layer {tap}: this backbone has layers 0 to {}", config.layers)),

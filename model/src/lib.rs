@@ -3,12 +3,20 @@
 //! Letters, everywhere: `b` sequences, `l` length, `t` tokens of all sequences together, `d` model width, `d_in` inner
 //! width, `n` state size, `k` convolution width, `r` rank of dt.
 
+mod blocks;
 pub mod checkpoint;
 pub mod config;
+pub mod conformance;
+pub mod cpu;
+mod digest;
+pub mod dna;
 pub mod encoder;
 mod error;
 pub mod init;
+mod pool;
 pub mod reference;
 pub mod weights;
 
-pub use error::{Error, Result};
+pub use digest::{BadDigest, Digest};
+pub use error::{Error, Result, StateError};
+pub use pool::{Pool, Pooled};

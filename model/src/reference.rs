@@ -98,7 +98,7 @@ impl Encoder for ReferenceEncoder {
     }
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
-        let t = batch.check(&self.config, states, taps)?;
+        let t = batch.check(&self.config, self.config.state_len(), states, taps)?;
         let mut rows = vec![Vec::with_capacity(t * self.config.d); taps.len()];
         for (sequence, state) in batch.offsets.windows(2).zip(states) {
             for i in sequence[0]..sequence[1] {

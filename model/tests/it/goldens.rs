@@ -6,6 +6,7 @@ use safetensors::SafeTensors;
 use unspool_model::{
     checkpoint::Checkpoint,
     config::Config,
+    cpu::{CpuEncoder, CpuOptions},
     encoder::{Encoder, Input, Packed},
     reference::ReferenceEncoder,
     weights::Backbone,
@@ -14,9 +15,13 @@ use unspool_model::{
 /// The largest difference within one layer's hidden states, relative to their root mean square.
 const TOLERANCE: f32 = 1e-4;
 
+type Build = fn(Config, Backbone) -> Box<dyn Encoder>;
+
 /// Every route.
-const ENCODERS: [fn(Config, Backbone) -> Box<dyn Encoder>; 1] =
-    [|config, weights| Box::new(ReferenceEncoder::new(config, weights).unwrap())];
+const ENCODERS: [Build; 2] = [
+    |config, weights| Box::new(ReferenceEncoder::new(config, weights).unwrap()),
+    |config, weights| Box::new(CpuEncoder::new(config, &weights, CpuOptions::default()).unwrap()),
+];
 
 const CASES: [&str; 12] = [
     "a-mamba1",

@@ -1,0 +1,131 @@
+//! What every [`Encoder`] must do, as a suite that each implementation's tests call.
+
+use crate::encoder::{BackboneState, Encoder, Input, Packed};
+
+/// Checks the laws for one encoder of tokens, to the bit:
+///
+/// - **chunk law**: any way of cutting a sequence into calls, one token at a time included, gives the same hidden rows of
+///   every layer and the same states; at each cut the state may be cloned, or exported and imported;
+/// - **batch law**: batch-mates, their lengths and their order change nothing;
+/// - a refused call moves no state.
+///
+/// `seed` chooses tokens, lengths and cuts.
+///
+/// # Panics
+/// With a message, when the encoder breaks a law.
+pub fn check(encoder: &dyn Encoder, seed: u64) {
+    let mut draw = Draw(seed);
+    let lengths = [0, 1, 2, 3, 17, 33, 70, draw.below(600)];
+    let sequences: Vec<Vec<u32>> = lengths.iter().map(|len| draw.tokens(*len, encoder.config().vocab)).collect();
+    let whole: Vec<Encoded> = sequences.iter().map(|tokens| alone(encoder, tokens)).collect();
+    for (tokens, whole) in sequences.iter().zip(&whole) {
+        let mut step = || 1;
+        assert_eq!(&cut(encoder, tokens, &mut step), whole, "one token at a time, {} tokens", tokens.len());
+        for _ in 0..3 {
+            let longest = 1 + tokens.len() as u64;
+            assert_eq!(&cut(encoder, tokens, &mut || draw.below(longest)), whole, "cut at random");
+        }
+    }
+    for _ in 0..4 {
+        let order = draw.order(sequences.len());
+        let mates: Vec<&[u32]> = order.iter().map(|i| &sequences[*i][..]).collect();
+        for (i, found) in order.iter().zip(together(encoder, &mates)) {
+            assert_eq!(found, whole[*i], "among {order:?}");
+        }
+    }
+    refusals(encoder);
+}
+
+/// Hidden rows of every layer, and the state after them in the published order; compared by bits.
+#[derive(Debug, PartialEq)]
+struct Encoded {
+    rows: Vec<Vec<u32>>,
+    state: Vec<u32>,
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn taps(encoder: &dyn Encoder) -> Vec<usize> {
+    (0..=encoder.config().layers).collect()
+}
+
+fn alone(encoder: &dyn Encoder, tokens: &[u32]) -> Encoded {
+    together(encoder, &[tokens]).remove(0)
+}
+
+/// All sequences in one call.
+fn together(encoder: &dyn Encoder, sequences: &[&[u32]]) -> Vec<Encoded> {
+    let tokens = sequences.concat();
+    let mut offsets = vec![0];
+    sequences.iter().for_each(|sequence| offsets.push(offsets[offsets.len() - 1] + sequence.len()));
+    let mut states: Vec<BackboneState> = sequences.iter().map(|_| encoder.fresh()).collect();
+    let mut each: Vec<&mut BackboneState> = states.iter_mut().collect();
+    let batch = Packed { input: Input::Tokens(&tokens), offsets: &offsets };
+    let rows = encoder.encode(&batch, &mut each, &taps(encoder)).expect("encodes");
+    let d = encoder.config().d;
+    let part = |i: usize, rows: &Vec<f32>| bits(&rows[offsets[i] * d..offsets[i + 1] * d]);
+    (states.iter().enumerate())
+        .map(|(i, state)| Encoded {
+            rows: rows.iter().map(|rows| part(i, rows)).collect(),
+            state: bits(&encoder.export(state)),
+        })
+        .collect()
+}
+
+/// In calls of `next()` tokens each; between them the state is cloned, or exported and imported, in turn.
+fn cut(encoder: &dyn Encoder, tokens: &[u32], next: &mut dyn FnMut() -> u64) -> Encoded {
+    let taps = taps(encoder);
+    let (mut state, mut rows, mut rest, mut calls) = (encoder.fresh(), vec![vec![]; taps.len()], tokens, 0);
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at((next() as usize).min(rest.len()));
+        rest = after;
+        state = match calls % 2 {
+            0 => state.clone(),
+            _ => encoder.import(&encoder.export(&state)).expect("imports what it exported"),
+        };
+        calls += 1;
+        let batch = Packed { input: Input::Tokens(chunk), offsets: &[0, chunk.len()] };
+        let found = encoder.encode(&batch, &mut [&mut state], &taps).expect("encodes");
+        rows.iter_mut().zip(found).for_each(|(rows, found)| rows.extend(bits(&found)));
+    }
+    Encoded { rows, state: bits(&encoder.export(&state)) }
+}
+
+fn refusals(encoder: &dyn Encoder) {
+    let config = encoder.config();
+    let outside = config.vocab as u32;
+    let calls: [(&[u32], &[usize], usize); 4] =
+        [(&[0, outside], &[0, 2], 0), (&[0, 0], &[0, 1], 0), (&[0], &[0, 0, 1], 0), (&[0], &[0, 1], config.layers + 1)];
+    for (tokens, offsets, tap) in calls {
+        let mut state = encoder.fresh();
+        let batch = Packed { input: Input::Tokens(tokens), offsets };
+        assert!(encoder.encode(&batch, &mut [&mut state], &[tap]).is_err(), "{tokens:?} {offsets:?} {tap}");
+        assert_eq!(state, encoder.fresh(), "a refused call moved the state");
+    }
+    assert!(encoder.import(&[0.0]).is_err() || config.state_len() == 1);
+}
+
+/// Choices of the suite: a splitmix64 generator.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+
+    fn tokens(&mut self, len: u64, vocab: usize) -> Vec<u32> {
+        (0..len).map(|_| self.below(vocab as u64) as u32).collect()
+    }
+
+    fn order(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        (1..len).rev().for_each(|i| order.swap(i, self.below(i as u64 + 1) as usize));
+        order
+    }
+}

@@ -1,0 +1,81 @@
+//! The DNA alphabet: one token a base.
+//!
+//! The vocabulary of the published character-level DNA models (HyenaDNA, Caduceus): `[CLS]` 0, `[SEP]` 1, `[BOS]` 2,
+//! `[MASK]` 3, `[PAD]` 4, `[RESERVED]` 5, `[UNK]` 6, A 7, C 8, G 9, T 10, N 11; rows 12 to 15 are padding.
+//! Case is folded, U reads as T, the IUPAC ambiguity codes read as N. Nothing is dropped: a sequence has as many tokens
+//! as bases, and runs of N keep their length.
+
+/// Rows of the embedding of a DNA model.
+pub const VOCAB: usize = 16;
+
+/// The token of a base that stands for any other.
+const N: u8 = 11;
+/// Not a base.
+const NONE: u8 = u8::MAX;
+
+/// Byte → token, or `NONE`.
+const TABLE: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let codes: [(&[u8], u8); 5] = [(b"A", 7), (b"C", 8), (b"G", 9), (b"TU", 10), (b"NRYSWKMBDHV", N)];
+    let mut c = 0;
+    while c < codes.len() {
+        let mut i = 0;
+        while i < codes[c].0.len() {
+            table[codes[c].0[i] as usize] = codes[c].1;
+            table[codes[c].0[i].to_ascii_lowercase() as usize] = codes[c].1;
+            i += 1;
+        }
+        c += 1;
+    }
+    table
+};
+
+/// A byte that is no base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' at base {at} is no base (A C G T U N or an IUPAC ambiguity code)", .byte.escape_ascii())]
+pub struct BadBase {
+    /// Its place in the sequence, 0-based.
+    pub at: usize,
+    /// The byte.
+    pub byte: u8,
+}
+
+/// Bases → tokens, one for one.
+///
+/// # Errors
+/// At the first byte that is no base: gaps (`-`, `.`, `*`) and amino acids are refused rather than guessed at.
+pub fn tokens(bases: &[u8]) -> Result<Vec<u32>, BadBase> {
+    let token = |(at, &byte): (usize, &u8)| match TABLE[byte as usize] {
+        NONE => Err(BadBase { at, byte }),
+        token => Ok(u32::from(token)),
+    };
+    bases.iter().enumerate().map(token).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bases: &[u8], expected: Result<&[u32], BadBase>) {
+        assert_eq!(tokens(bases), expected.map(<[u32]>::to_vec), "{}", bases.escape_ascii());
+    }
+
+    #[test]
+    fn bases_become_tokens_one_for_one() {
+        check(b"", Ok(&[]));
+        check(b"ACGTN", Ok(&[7, 8, 9, 10, 11]));
+        check(b"acgtun", Ok(&[7, 8, 9, 10, 10, 11]));
+        check(b"RYSWKMBDHVryswkmbdhv", Ok(&[11; 20]));
+    }
+
+    #[test]
+    fn anything_else_is_named_with_its_place() {
+        check(b"AC-T", Err(BadBase { at: 2, byte: b'-' }));
+        check(b"ACGE", Err(BadBase { at: 3, byte: b'E' }));
+        check(b"\n", Err(BadBase { at: 0, byte: b'\n' }));
+        assert_eq!(
+            BadBase { at: 2, byte: 0xff }.to_string(),
+            "'\\xff' at base 2 is no base (A C G T U N or an IUPAC ambiguity code)"
+        );
+    }
+}
