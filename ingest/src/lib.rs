@@ -6,10 +6,12 @@
 
 pub mod conformance;
 mod error;
+pub mod format;
 mod memory;
 pub mod reads;
 pub mod schema;
 mod source;
+pub mod tables;
 mod threaded;
 
 pub use error::{Error, Place, Result};

@@ -8,7 +8,7 @@ mod cigar;
 mod fasta;
 mod fastq;
 mod header;
-mod input;
+pub(crate) mod input;
 mod records;
 mod region;
 mod rows;
@@ -17,6 +17,7 @@ mod sniff;
 
 use std::path::Path;
 
+pub(crate) use sniff::by_name as sniff_name;
 pub use sniff::{ReadFormat, sniff};
 
 use self::{input::Input, rows::Rows};

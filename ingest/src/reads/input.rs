@@ -19,7 +19,7 @@ use crate::{Error, Place, Position, Result};
 /// Bytes read from the file at once.
 const BUFFER_BYTES: usize = 256 << 10;
 /// The longest record that is held in memory (FASTA sequences are not: they stream).
-pub(super) const MAX_RECORD_BYTES: usize = 256 << 20;
+pub(crate) const MAX_RECORD_BYTES: usize = 256 << 20;
 /// The empty block that ends every BGZF file (SAM specification, section 4.1.2).
 const END_BLOCK: [u8; 28] = *b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 
@@ -35,7 +35,7 @@ enum Stream {
 type Raw = BufReader<Counted>;
 
 /// An open file.
-pub(super) struct Input {
+pub(crate) struct Input {
     path: PathBuf,
     stream: Stream,
     /// Uncompressed bytes consumed.
@@ -67,7 +67,7 @@ impl Seek for Counted {
 
 impl Input {
     /// Opens a file; `workers` threads inflate BGZF blocks (0: the caller's own).
-    pub(super) fn open(path: &Path, workers: usize) -> Result<Self> {
+    pub(crate) fn open(path: &Path, workers: usize) -> Result<Self> {
         let io = |source| Error::Io { path: path.into(), source };
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
@@ -89,17 +89,17 @@ impl Input {
     }
 
     /// The file.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether the file is BGZF: whether its marks are virtual positions.
-    pub(super) fn is_bgzf(&self) -> bool {
+    pub(crate) fn is_bgzf(&self) -> bool {
         matches!(self.stream, Stream::Bgzf(_) | Stream::Parallel(_))
     }
 
     /// Whether any byte can be reached without reading those before it.
-    pub(super) fn is_seekable(&self) -> bool {
+    pub(crate) fn is_seekable(&self) -> bool {
         !matches!(self.stream, Stream::Gzip(_))
     }
 
@@ -107,7 +107,7 @@ impl Input {
     ///
     /// # Errors
     /// When the file is damaged or cut short; the place is where the damaged block begins.
-    pub(super) fn fill(&mut self) -> Result<&[u8]> {
+    pub(crate) fn fill(&mut self) -> Result<&[u8]> {
         let filled = match &mut self.stream {
             Stream::Plain(r) => r.fill_buf(),
             Stream::Gzip(r) => r.fill_buf(),
@@ -122,6 +122,21 @@ impl Input {
         Ok(self.at_hand())
     }
 
+    /// Up to `limit` first bytes, without going on: fewer from a pipe, which cannot be read twice.
+    ///
+    /// # Errors
+    /// When the file is damaged there.
+    pub(crate) fn first(&mut self, limit: usize) -> Result<Vec<u8>> {
+        if self.size.is_none() || matches!(self.stream, Stream::Plain(_)) {
+            let bytes = self.fill()?;
+            return Ok(bytes[..bytes.len().min(limit)].to_vec());
+        }
+        let mut bytes = Vec::new();
+        self.read_into(&mut bytes, limit)?;
+        self.seek_to(0)?;
+        Ok(bytes)
+    }
+
     /// What [`Self::fill`] read and nobody consumed yet.
     fn at_hand(&mut self) -> &[u8] {
         let filled = match &mut self.stream {
@@ -134,7 +149,7 @@ impl Input {
     }
 
     /// Goes on by `n` bytes of those at hand.
-    pub(super) fn consume(&mut self, n: usize) {
+    pub(crate) fn consume(&mut self, n: usize) {
         self.offset += n as u64;
         match &mut self.stream {
             Stream::Plain(r) => r.consume(n),
@@ -148,7 +163,7 @@ impl Input {
     ///
     /// # Errors
     /// When the file is damaged, or the line is longer than `limit` bytes.
-    pub(super) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<bool> {
+    pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<bool> {
         let (before, place) = (line.len(), self.place());
         let mut any = false;
         loop {
@@ -178,7 +193,7 @@ impl Input {
     ///
     /// # Errors
     /// When the file is damaged.
-    pub(super) fn read_into(&mut self, buffer: &mut Vec<u8>, n: usize) -> Result<usize> {
+    pub(crate) fn read_into(&mut self, buffer: &mut Vec<u8>, n: usize) -> Result<usize> {
         let mut missing = n;
         while missing > 0 {
             let bytes = self.fill()?;
@@ -194,7 +209,7 @@ impl Input {
     }
 
     /// Where the next byte stands: a virtual position in BGZF files, else an uncompressed offset.
-    pub(super) fn mark(&self) -> u64 {
+    pub(crate) fn mark(&self) -> u64 {
         match &self.stream {
             Stream::Plain(_) | Stream::Gzip(_) => self.offset,
             Stream::Bgzf(r) => r.virtual_position().into(),
@@ -203,17 +218,17 @@ impl Input {
     }
 
     /// The place of a mark, for errors.
-    pub(super) fn place_of(&self, mark: u64) -> Place {
+    pub(crate) fn place_of(&self, mark: u64) -> Place {
         if self.is_bgzf() { Place::Virtual(mark) } else { Place::Byte(mark) }
     }
 
     /// The place of the next byte, for errors.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.place_of(self.mark())
     }
 
     /// The position of a record that begins at a mark.
-    pub(super) fn position(&self, mark: u64, record: u64, within: u64) -> Position {
+    pub(crate) fn position(&self, mark: u64, record: u64, within: u64) -> Position {
         if self.is_bgzf() {
             Position::Bgzf { virtual_position: mark, record, within }
         } else {
@@ -225,7 +240,7 @@ impl Input {
     ///
     /// # Errors
     /// When the position is of another kind of file or does not lie in this one.
-    pub(super) fn seek(&mut self, position: Position) -> Result<(u64, u64)> {
+    pub(crate) fn seek(&mut self, position: Position) -> Result<(u64, u64)> {
         match position {
             Position::Bgzf { virtual_position, record, within } if self.is_bgzf() => {
                 self.seek_to(virtual_position)?;
@@ -243,7 +258,7 @@ impl Input {
     ///
     /// # Errors
     /// When it does not lie in this file.
-    pub(super) fn seek_to(&mut self, mark: u64) -> Result<()> {
+    pub(crate) fn seek_to(&mut self, mark: u64) -> Result<()> {
         let virtual_position = VirtualPosition::from(mark);
         let sought = match &mut self.stream {
             Stream::Plain(r) => r.seek(SeekFrom::Start(mark)).map(drop),
@@ -277,7 +292,7 @@ impl Input {
     }
 
     /// Bytes of the file read, of how many.
-    pub(super) fn progress(&self) -> Option<(u64, u64)> {
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
         let read = match &self.stream {
             Stream::Plain(_) => self.offset,
             Stream::Gzip(r) => r.get_ref().get_ref().get_ref().bytes,
@@ -288,12 +303,12 @@ impl Input {
     }
 
     /// An error at a place of this file.
-    pub(super) fn invalid(&self, place: Place, problem: String) -> Error {
+    pub(crate) fn invalid(&self, place: Place, problem: String) -> Error {
         Error::Invalid { path: self.path.clone(), place, problem }
     }
 
     /// A request that does not fit this file.
-    pub(super) fn request(&self, problem: String) -> Error {
+    pub(crate) fn request(&self, problem: String) -> Error {
         Error::Request { path: self.path.clone(), problem }
     }
 

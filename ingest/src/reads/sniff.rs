@@ -33,7 +33,7 @@ pub fn sniff(first: &[u8]) -> Option<ReadFormat> {
 }
 
 /// The format that a file's name promises: the only way for empty files.
-pub(super) fn by_name(path: &Path) -> Option<ReadFormat> {
+pub(crate) fn by_name(path: &Path) -> Option<ReadFormat> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let name = [".gz", ".bgz", ".bgzf"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     match name.rsplit_once('.')?.1 {

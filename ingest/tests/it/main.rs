@@ -5,3 +5,5 @@
 mod reads;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tables;

@@ -1,0 +1,121 @@
+//! Telling all formats apart: by the first bytes after decompression, by the name only where those are not enough.
+
+use std::{fmt, path::Path};
+
+use crate::{
+    Error, Result,
+    reads::{ReadFormat, input::Input, sniff},
+};
+
+/// First bytes looked at.
+pub(crate) const FIRST_BYTES: usize = 64 << 10;
+
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Sequences with names.
+    Fasta,
+    /// Sequences with qualities.
+    Fastq,
+    /// Alignments as text.
+    Sam,
+    /// Alignments, binary.
+    Bam,
+    /// A columnar table.
+    Parquet,
+    /// A table as text.
+    Csv,
+    /// The Monash archive's series.
+    Tsf,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fasta => "FASTA",
+            Self::Fastq => "FASTQ",
+            Self::Sam => "SAM",
+            Self::Bam => "BAM",
+            Self::Parquet => "Parquet",
+            Self::Csv => "CSV",
+            Self::Tsf => "TSF",
+        })
+    }
+}
+
+impl From<ReadFormat> for Format {
+    fn from(format: ReadFormat) -> Self {
+        match format {
+            ReadFormat::Fasta => Self::Fasta,
+            ReadFormat::Fastq => Self::Fastq,
+            ReadFormat::Sam => Self::Sam,
+            ReadFormat::Bam => Self::Bam,
+        }
+    }
+}
+
+/// The format of a file.
+///
+/// # Errors
+/// When the file cannot be read, is empty with a name that says nothing, or is of no format that is read.
+pub fn detect(path: &Path) -> Result<Format> {
+    of(&Input::open(path, 0)?.first(FIRST_BYTES)?, path)
+}
+
+/// The format of a file by its first bytes after decompression.
+pub(crate) fn of(first: &[u8], path: &Path) -> Result<Format> {
+    let unknown = |problem: &str| Err(Error::Request { path: path.into(), problem: problem.into() });
+    if first.is_empty() {
+        return by_name(path)
+            .map_or_else(|| unknown("the file is empty, and its name does not say what it should hold"), Ok);
+    }
+    match first {
+        [b'P', b'A', b'R', b'1', ..] => return Ok(Format::Parquet),
+        [b'P', b'A', b'R', b'E', ..] => return unknown("the Parquet file's footer is encrypted, which is not read"),
+        [b'C', b'R', b'A', b'M', ..] => return unknown("CRAM is not read; convert it with `samtools view -b`"),
+        [b'B', b'C', b'F', 2, ..] => return unknown("BCF is not read: variants hold no sequences"),
+        _ if first.starts_with(b"##fileformat=VCF") => return unknown("VCF is not read: variants hold no sequences"),
+        _ if first.starts_with(b"ARROW1") => return unknown("Arrow IPC files are not read; write Parquet"),
+        _ => {}
+    }
+    if is_tsf(first) {
+        return Ok(Format::Tsf);
+    }
+    if let Some(format) = sniff(first) {
+        return Ok(format.into());
+    }
+    if is_table(first) {
+        return Ok(Format::Csv);
+    }
+    unknown("its first bytes are of no format that is read (FASTA, FASTQ, SAM, BAM, Parquet, CSV, TSF)")
+}
+
+/// Whether the first line that is no comment is a TSF header's.
+fn is_tsf(first: &[u8]) -> bool {
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    let mut lines = first.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with(b"#")).unwrap_or_default();
+    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default().to_ascii_lowercase();
+    let tags: [&[u8]; 7] =
+        [b"@relation", b"@attribute", b"@frequency", b"@horizon", b"@missing", b"@equallength", b"@data"];
+    tags.contains(&word.as_slice())
+}
+
+/// Whether the bytes may be a table: text, without control characters (UTF-16 is left to the reader, which names it).
+fn is_table(first: &[u8]) -> bool {
+    let utf_16 = first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff");
+    utf_16 || !first.iter().any(|&b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
+}
+
+/// The format that a file's name promises: for empty files.
+fn by_name(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let name = [".gz", ".bgz", ".bgzf"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    match name.rsplit_once('.')?.1 {
+        "csv" | "tsv" => Some(Format::Csv),
+        "tsf" => Some(Format::Tsf),
+        "parquet" => Some(Format::Parquet),
+        _ => crate::reads::sniff_name(path).map(Format::from),
+    }
+}

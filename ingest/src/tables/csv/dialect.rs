@@ -1,0 +1,123 @@
+//! What kind of CSV a file is, by its first bytes: delimiter, header, columns of numbers.
+
+use crate::{
+    schema::TimeKind,
+    tables::{time, value},
+};
+
+/// Rows looked at.
+const SAMPLE_ROWS: usize = 200;
+/// The delimiters looked for, the likeliest first.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+
+/// A file's kind of CSV.
+#[derive(Debug)]
+pub(super) struct Dialect {
+    /// What separates fields.
+    pub(super) delimiter: u8,
+    /// Whether the first row names the columns.
+    pub(super) header: bool,
+    /// The first rows after the header.
+    sample: Vec<Vec<String>>,
+}
+
+impl Dialect {
+    /// The kind of CSV that begins with these bytes; `whole`: these are all.
+    pub(super) fn of(first: &[u8], whole: bool) -> Self {
+        let delimiter = delimiter(first);
+        let mut sample = rows(first, delimiter);
+        if !whole && sample.len() <= SAMPLE_ROWS && sample.len() > 1 {
+            sample.pop();
+        }
+        let header = sample.first().is_none_or(|row| is_header(row));
+        if header && !sample.is_empty() {
+            sample.remove(0);
+        }
+        Self { delimiter, header, sample }
+    }
+
+    /// Whether each of `width` columns may hold values: no field is anything but a number or missing, unless nine of
+    /// ten are (a damaged number does not make a column text).
+    pub(super) fn numeric(&self, width: usize) -> Vec<bool> {
+        (0..width)
+            .map(|column| {
+                let fields = || self.sample.iter().filter_map(|row| row.get(column));
+                let bad = fields().filter(|field| value::parse(field).is_err()).count();
+                bad == 0 || bad * 10 < fields().count()
+            })
+            .collect()
+    }
+
+    /// How a column writes time; `Ok(None)` where there is no row to tell by.
+    ///
+    /// # Errors
+    /// A text of the column, when no text of it is a time.
+    pub(super) fn time(&self, column: usize) -> Result<Option<TimeKind>, String> {
+        let mut texts = self.sample.iter().filter_map(|row| row.get(column)).filter(|text| !value::is_missing(text));
+        let Some(first) = texts.clone().next() else { return Ok(None) };
+        texts.find_map(|text| time::kind_of(text)).map(Some).ok_or_else(|| first.clone())
+    }
+}
+
+/// The delimiter that the first line has most of, outside quotes.
+fn delimiter(first: &[u8]) -> u8 {
+    let mut counts = [0; DELIMITERS.len()];
+    let mut quoted = false;
+    for &byte in first.iter().skip_while(|b| matches!(b, b'\n' | b'\r')) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' | b'\r' if !quoted => break,
+            _ if quoted => {}
+            _ => {
+                if let Some(i) = DELIMITERS.iter().position(|&d| d == byte) {
+                    counts[i] += 1;
+                }
+            }
+        }
+    }
+    let most = counts.into_iter().max().unwrap_or_default();
+    DELIMITERS[counts.iter().position(|&count| count == most).unwrap_or_default()]
+}
+
+/// The first rows, trimmed.
+fn rows(first: &[u8], delimiter: u8) -> Vec<Vec<String>> {
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(first);
+    let trimmed = |row: csv::ByteRecord| row.iter().map(|f| String::from_utf8_lossy(f).trim().to_owned()).collect();
+    reader.byte_records().map_while(Result::ok).take(SAMPLE_ROWS + 1).map(trimmed).collect()
+}
+
+/// Whether a row names columns: it is not all numbers, and has neither a timestamp nor a number with a fraction.
+fn is_header(row: &[String]) -> bool {
+    let numbers_only = row.iter().all(|field| value::parse(field).is_ok());
+    let is_data = |field: &String| {
+        let number = matches!(value::parse(field), Ok(Some(_)));
+        (number && field.contains('.')) || (!number && time::timestamp(field).is_some())
+    };
+    !numbers_only && !row.iter().any(is_data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delimiters_and_headers() {
+        let cases: &[(&[u8], u8, bool)] = &[
+            (b"id,time,value\na,1,2\n", b',', true),
+            (b"a;b\n1;2,5\n", b';', true),
+            (b"a\tb\n1\t2\n", b'\t', true),
+            (b"\"a,b,c\";d\n1;2\n", b';', true),
+            (b"0.5,0.7\n0.1,0.2\n", b',', false),
+            (b"2020-01-01,7\n", b',', false),
+            (b"a,1,0.5\n", b',', false),
+            (b"id,2001,2002\na,1,2\n", b',', true),
+            (b"value\n1\n", b',', true),
+            (b"", b',', true),
+        ];
+        for (first, delimiter, header) in cases {
+            let dialect = Dialect::of(first, true);
+            assert_eq!((dialect.delimiter, dialect.header), (*delimiter, *header), "{}", first.escape_ascii());
+        }
+    }
+}
