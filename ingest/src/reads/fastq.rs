@@ -51,9 +51,25 @@ impl Fastq {
         any
     }
 
+    /// Takes a record of four lines that lies in the bytes at hand as a whole: the usual case, at a fraction of the cost.
+    fn read_at_once(&mut self) -> Result<Option<Fields>> {
+        if !self.again.is_empty() {
+            return Ok(None);
+        }
+        let mark = self.input.mark();
+        let bytes = self.input.fill()?;
+        let Some((fields, size)) = parse::four_lines(bytes) else { return Ok(None) };
+        self.lines.push(mark, |text| text.extend_from_slice(&bytes[..size]));
+        self.input.consume(size);
+        Ok(Some(fields))
+    }
+
     /// Reads lines until a record is whole; `None` where there is no more, an error's reason where it is malformed.
     fn read(&mut self) -> Result<Option<Result<Fields, String>>> {
         self.lines.clear();
+        if let Some(fields) = self.read_at_once()? {
+            return Ok(Some(Ok(fields)));
+        }
         let mut state = parse::Parser::default();
         loop {
             if !self.next_line()? {

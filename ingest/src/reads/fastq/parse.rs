@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use super::super::rows::all_bases;
+use memchr::memchr;
+
+use super::super::rows::{all_bases, leading_bases};
 
 /// Lines read together, without their ends, one behind the other.
 #[derive(Debug, Default)]
@@ -72,6 +74,33 @@ pub(super) struct Fields {
     pub(super) id: Range<usize>,
     pub(super) bases: Range<usize>,
     pub(super) scores: Range<usize>,
+}
+
+/// The fields of a sound record of four lines that some bytes begin with, and its size; `None` for whatever else they
+/// are, which [`Parser`] then takes line by line.
+pub(super) fn four_lines(bytes: &[u8]) -> Option<(Fields, usize)> {
+    if bytes.first() != Some(&b'@') {
+        return None;
+    }
+    let title = 1..memchr(b'\n', bytes)?;
+    let bases = title.end + 1..title.end + 1 + memchr(b'\n', &bytes[title.end + 1..])?;
+    let plus = bases.end + 1..bases.end + 1 + memchr(b'\n', &bytes[bases.end + 1..])?;
+    let scores = plus.end + 1..plus.end + 1 + bases.len();
+    let title_text = &bytes[title.clone()];
+    let sound = !bases.is_empty()
+        && bytes.get(scores.end) == Some(&b'\n')
+        && leading_bases(&bytes[bases.clone()]) == bases.len()
+        && all_scores(&bytes[scores.clone()])
+        && bytes[plus.start] == b'+'
+        && (plus.len() == 1 || bytes[plus.start + 1..plus.end] == *title_text);
+    let id = title_text.iter().position(u8::is_ascii_whitespace).unwrap_or(title.len());
+    (sound && std::str::from_utf8(&title_text[..id]).is_ok())
+        .then(|| (Fields { id: 1..1 + id, bases, scores: scores.clone() }, scores.end + 1))
+}
+
+/// Whether all bytes are quality characters.
+fn all_scores(line: &[u8]) -> bool {
+    line.iter().fold(true, |all, byte| all & (b'!'..=b'~').contains(byte))
 }
 
 /// What a line did.
@@ -153,7 +182,9 @@ impl Parser {
     }
 
     fn scores(&mut self, line: &[u8], range: Range<usize>) -> Result<Progress, String> {
-        if let Some(&bad) = line.iter().find(|b| !(b'!'..=b'~').contains(*b)) {
+        if !all_scores(line)
+            && let Some(&bad) = line.iter().find(|b| !(b'!'..=b'~').contains(*b))
+        {
             return Err(format!("byte {bad:#04x} ('{}') among the qualities", char::from(bad).escape_default()));
         }
         self.fields.scores.end = range.end;
@@ -170,6 +201,55 @@ impl Parser {
             Progress::Whole(self.fields.clone())
         } else {
             Progress::Going
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the parser makes of the lines of a text: a first record's fields and lines.
+    fn by_lines(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+        let (mut lines, mut parser) = (Lines::default(), Parser::default());
+        for line in text.split(|&b| b == b'\n') {
+            lines.push(0, |text| text.extend_from_slice(line));
+            if let Progress::Whole(fields) = parser.add(&lines).ok()? {
+                let text = |range: Range<usize>| lines.text()[range].to_vec();
+                return Some((text(fields.id), text(fields.bases), text(fields.scores)));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn four_lines_at_once_are_what_the_parser_makes_of_them() {
+        let sound = ["@a\nAC\n+\nII\n", "@a b\nAC\n+a b\n@+\n@c\n", "@\nA\n+\n~\n", "@a\tb\nACGT\n+\n!!!!\n\n\n"];
+        for text in sound.map(str::as_bytes) {
+            let (fields, size) = four_lines(text).expect("is sound");
+            let part = |range: Range<usize>| text[range].to_vec();
+            assert_eq!(by_lines(text), Some((part(fields.id), part(fields.bases), part(fields.scores))));
+            assert_eq!(text[..size].iter().filter(|&&b| b == b'\n').count(), 4);
+            assert_eq!(text[size - 1], b'\n');
+        }
+        let other = [
+            "",
+            "@a",
+            "@a\nAC\n+\nII",
+            "@a\nAC\n+\nI\n",
+            "@a\nAC\n+\nIII\n",
+            "@a\nA\nC\n+\nII\n",
+            "@a\n\n+\n\n",
+            "\n@a\nA\n+\nI\n",
+            "@a\r\nA\r\n+\r\nI\r\n",
+            "@a\nA\n+b\nI\n",
+            "@a\nA\n-\nI\n",
+            "@a\nA1\n+\nII\n",
+            "@a\nAC\n+\nI \n",
+            "a\nA\n+\nI\n",
+        ];
+        for text in other {
+            assert_eq!(four_lines(text.as_bytes()), None, "{text:?}");
         }
     }
 }
