@@ -90,9 +90,9 @@ impl Header {
     /// The references and all faults, once there are no more lines.
     pub(super) fn finish(mut self) -> (References, Vec<Fault>) {
         let mut late = vec![];
+        let mut names = HashSet::new();
         for (line, name) in &self.alternatives {
-            if self.references.number(name).is_some() || self.alternatives.iter().filter(|(_, n)| n == name).count() > 1
-            {
+            if self.references.number(name).is_some() || !names.insert(name) {
                 late.push((*line, "the alternative name", name, "is another reference's name too"));
             }
         }

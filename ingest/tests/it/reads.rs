@@ -5,6 +5,7 @@ mod corpus;
 mod edge;
 mod fastq_corpus;
 mod regions;
+mod roundtrip;
 mod sam_corpus;
 mod truncation;
 
@@ -37,6 +38,7 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Outcome {
             loop {
                 match decoder.decode() {
                     Ok(Some(batch)) => {
+                        assert_within(&batch.rows, options);
                         batches.push(batch.rows);
                         rejects.extend(batch.rejects);
                     }
@@ -52,6 +54,15 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Outcome {
         Err(e) => error = Some(e),
     }
     Outcome { rows: concat_batches(&schema, &batches).unwrap(), rejects, error }
+}
+
+/// A batch keeps its limits, whatever the file: that is what keeps memory flat.
+fn assert_within(rows: &RecordBatch, options: &ReadOptions) {
+    assert!(rows.num_rows() <= options.batch_rows);
+    if let Some(sequence) = rows.column_by_name("sequence") {
+        let longest = sequence.as_string::<i32>().iter().flatten().map(str::len).max().unwrap_or(0);
+        assert!(longest <= options.piece_bases && bases(rows) < options.batch_bases + options.piece_bases);
+    }
 }
 
 impl Outcome {

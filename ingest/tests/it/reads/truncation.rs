@@ -6,17 +6,18 @@ use super::{Outcome, read};
 use crate::samples::{Sample, bgzip, data, gzip};
 
 /// Reads a file cut after `length` bytes.
-fn cut(name: &str, bytes: &[u8], length: usize, format: ReadFormat) -> Outcome {
-    let sample = Sample::new(name, &bytes[..length]);
+fn cut(sample: &Sample, bytes: &[u8], length: usize, format: ReadFormat) -> Outcome {
+    std::fs::write(sample.path(), &bytes[..length]).unwrap();
     read(&sample.path(), &ReadOptions { format: Some(format), bgzf_workers: length % 2, ..ReadOptions::default() })
 }
 
 /// Cuts a file at every `step`th byte. The rows must be the first ones of the whole file's, and where `told` says that
 /// cuts can be told, something must be said.
 fn check(name: &str, bytes: &[u8], step: usize, format: ReadFormat, told: impl Fn(usize) -> bool) {
-    let whole = cut(name, bytes, bytes.len(), format).clean();
+    let sample = Sample::new(name, bytes);
+    let whole = cut(&sample, bytes, bytes.len(), format).clean();
     for length in (0..bytes.len()).step_by(step) {
-        let outcome = cut(name, bytes, length, format);
+        let outcome = cut(&sample, bytes, length, format);
         assert!(!told(length) || outcome.is_refused(), "{name}: a cut after {length} bytes was not noticed");
         let rows = outcome.rows.num_rows();
         // A text that ends early may end with a shorter last row.
@@ -52,8 +53,9 @@ fn plain_text() {
     {
         check(name, text, 1, format, |_| false);
     }
+    let sample = Sample::new("x.fq", FASTQ);
     let borders = [0, 33, 53, 70];
-    let cuts = (0..FASTQ.len()).filter(|n| !cut("x.fq", FASTQ, *n, ReadFormat::Fastq).is_refused());
+    let cuts = (0..FASTQ.len()).filter(|n| !cut(&sample, FASTQ, *n, ReadFormat::Fastq).is_refused());
     // A record may lack the end of its last line.
     let silent: Vec<_> = cuts.filter(|n| !borders.iter().any(|b| n == b || n + 1 == *b)).collect();
     assert!(silent.is_empty(), "cuts after {silent:?} bytes were not noticed");
@@ -105,12 +107,13 @@ fn any_byte_may_be_wrong() {
         ("x.fq", FASTQ, 1, ReadFormat::Fastq),
         ("x.fa", FASTA, 1, ReadFormat::Fasta),
     ] {
+        let sample = Sample::new(name, bytes);
         for at in (0..bytes.len()).step_by(step) {
             for value in [0, b'\n', b'@', b'>', 0xff] {
                 let mut bytes = bytes.to_vec();
                 bytes[at] = value;
                 // Whatever it means now, it is read or refused.
-                let sample = Sample::new(name, &bytes);
+                std::fs::write(sample.path(), bytes).unwrap();
                 read(&sample.path(), &ReadOptions { format: Some(format), ..ReadOptions::default() });
             }
         }
