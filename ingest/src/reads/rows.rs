@@ -84,6 +84,10 @@ pub(super) fn is_base(byte: u8) -> bool {
     (byte | 0x20).wrapping_sub(b'a') < 26 || byte == b'*' || byte == b'-' || byte == b'.'
 }
 
+/// Bytes of one column of text beside the bases (names, CIGARs) that end a batch: all of it stays far below the 2^31
+/// bytes that a column can hold, since no record has more than a quarter of them.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+
 /// A batch that fills: a builder for each column asked for.
 pub(super) struct Rows {
     schema: SchemaRef,
@@ -152,7 +156,10 @@ impl Rows {
 
     /// Whether the batch ends here.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        self.rows >= limits.batch_rows || self.bases >= limits.batch_bases
+        let texts = [&self.id, &self.reference, &self.cigar, &self.mate_reference];
+        self.rows >= limits.batch_rows
+            || self.bases >= limits.batch_bases
+            || texts.into_iter().flatten().any(|text| text.len() >= MAX_TEXT_BYTES)
     }
 
     /// Adds one row: bases `range` of a record. It is the record's last row when the range ends where the record does.

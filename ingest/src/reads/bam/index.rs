@@ -1,10 +1,15 @@
 //! Regions through the index beside a BAM file: CSI or BAI.
 
-use std::{io::ErrorKind, path::PathBuf};
+mod layout;
+
+use std::{
+    io::{self, ErrorKind, Read},
+    path::PathBuf,
+};
 
 use noodles::{
     bam::bai,
-    bgzf::VirtualPosition,
+    bgzf::{self, VirtualPosition},
     core::{Position, region::Interval},
     csi::{self, BinningIndex, binning_index::index::reference_sequence::bin::Chunk},
 };
@@ -56,22 +61,40 @@ fn read(input: &Input) -> Result<(Box<dyn BinningIndex>, PathBuf)> {
         name.push(extension);
         PathBuf::from(name)
     };
-    for (path, is_csi) in [(beside(".csi"), true), (beside(".bai"), false), (path.with_extension("bai"), false)] {
-        let index = if is_csi {
-            csi::fs::read(&path).map(|index| Box::new(index) as Box<dyn BinningIndex>)
-        } else {
-            bai::fs::read(&path).map(|index| Box::new(index) as Box<dyn BinningIndex>)
+    for (path, parse) in
+        [(beside(".csi"), csi as Parse), (beside(".bai"), bai as Parse), (path.with_extension("bai"), bai)]
+    {
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == ErrorKind::NotFound => continue,
+            Err(source) => return Err(Error::Io { path, source }),
         };
-        match index {
-            Ok(index) => return Ok((index, path)),
-            Err(source) if source.kind() == ErrorKind::NotFound => {}
-            Err(source) => {
-                let problem = format!("the index cannot be read ({source}): make it with `samtools index`");
-                return Err(Error::Invalid { path, place: Place::Whole, problem });
+        return match parse(&bytes) {
+            Ok(index) => Ok((index, path)),
+            Err(reason) => {
+                let problem = format!("the index is damaged ({reason}): make it with `samtools index`");
+                Err(Error::Invalid { path, place: Place::Whole, problem })
             }
-        }
+        };
     }
     Err(input.request("a region needs an index, .bai or .csi: make it with `samtools index`".into()))
+}
+
+/// Parses an index.
+type Parse = fn(&[u8]) -> Result<Box<dyn BinningIndex>, String>;
+
+fn bai(bytes: &[u8]) -> Result<Box<dyn BinningIndex>, String> {
+    layout::check_bai(bytes)?;
+    let index = bai::io::Reader::new(bytes).read_index().map_err(|e| e.to_string())?;
+    Ok(Box::new(index))
+}
+
+fn csi(bytes: &[u8]) -> Result<Box<dyn BinningIndex>, String> {
+    let mut plain = vec![];
+    bgzf::io::Reader::new(bytes).read_to_end(&mut plain).map_err(|e: io::Error| e.to_string())?;
+    layout::check_csi(&plain)?;
+    let index = csi::io::Reader::new(bytes).read_index().map_err(|e| e.to_string())?;
+    Ok(Box::new(index))
 }
 
 /// A 0-based, half-open range as the 1-based, closed one of the index.

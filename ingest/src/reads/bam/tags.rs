@@ -1,6 +1,6 @@
 //! The optional fields of a BAM record: walked to check them, since nothing but a long CIGAR is taken from them.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use memchr::memchr;
 
@@ -73,7 +73,7 @@ fn size(kind: u8, bytes: &[u8]) -> Option<usize> {
 pub(in super::super) struct Seen {
     few: [u16; 24],
     count: usize,
-    many: std::collections::HashSet<u16>,
+    many: Option<HashSet<u16>>,
 }
 
 impl Seen {
@@ -88,7 +88,7 @@ impl Seen {
                 self.count += 1;
                 true
             }
-            None => self.many.insert(tag),
+            None => self.many.get_or_insert_default().insert(tag),
         }
     }
 }

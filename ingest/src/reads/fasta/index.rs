@@ -54,8 +54,8 @@ pub(super) fn find(input: &mut Input, region: &str, start: Option<Position>) -> 
     if ended {
         return Ok(Found { number: number + 1, current: None });
     }
-    let line_bases = record.line_base_count().get();
-    let offset = record.position() + base / line_bases * record.line_width().get() + base % line_bases;
+    let offset = offset_of(record, base)
+        .ok_or_else(|| input.request("the index has numbers that cannot be: make it with `samtools faidx`".into()))?;
     let marks = (mark_of(record.position()), mark_of(offset));
     let (Some(mark), Some(first)) = marks else {
         return Err(input.request(format!("the index does not know byte {offset}: make it again")));
@@ -64,6 +64,13 @@ pub(super) fn find(input: &mut Input, region: &str, start: Option<Position>) -> 
     let mut current = Current::new(mark, record.name().to_vec(), 0);
     (current.yielded, current.end) = (base, Some(end));
     Ok(Found { number, current: Some(current) })
+}
+
+/// The uncompressed offset of a base of a record; `None` where it would be beyond all files.
+fn offset_of(record: &Record, base: u64) -> Option<u64> {
+    let line_bases = record.line_base_count().get();
+    let lines = (base / line_bases).checked_mul(record.line_width().get())?;
+    record.position().checked_add(lines)?.checked_add(base % line_bases)
 }
 
 /// Reads `FILE.fai`.

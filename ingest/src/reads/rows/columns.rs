@@ -37,6 +37,11 @@ impl Bytes {
         self.offsets.push(i32::try_from(self.values.len()).unwrap_or(i32::MAX));
     }
 
+    /// Bytes of all values.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// The column as text.
     pub(super) fn finish_text(&mut self) -> Result<StringArray, ArrowError> {
         let (offsets, values, valid) = self.take();

@@ -43,6 +43,29 @@ fn fasta() {
 }
 
 #[test]
+fn a_contig_that_turns_bad_has_no_last_row() {
+    let sample = Sample::new("x.fa", b">a\nACGTACGTAC\n9\n>b\nA\n");
+    let outcome = read(&sample.path(), &ReadOptions { piece_bases: 4, ..ReadOptions::default() });
+    let last = outcome.rows.column_by_name("last").unwrap().as_boolean();
+    assert_eq!(last.iter().map(Option::unwrap).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(super::numbers(&outcome.rows, "start"), [Some(0), Some(4), Some(0)]);
+    assert_eq!(outcome.rejects.len(), 1);
+    assert_eq!(outcome.rejects[0].payload, b">a\nAC9\n>b\nA\n");
+}
+
+#[test]
+fn long_names_end_a_batch() {
+    let text: Vec<u8> = (0..70).flat_map(|_| [b">", &vec![b'x'; 1 << 20][1..], b"\nA\n"].concat()).collect();
+    let sample = Sample::new("x.fa", &text);
+    let mut decoder = unspool_ingest::reads::decoder(&sample.path(), &ReadOptions::default()).unwrap();
+    let mut rows = vec![];
+    while let Some(batch) = unspool_ingest::Decode::decode(&mut decoder).unwrap() {
+        rows.push(batch.rows.num_rows());
+    }
+    assert_eq!(rows, [65, 5]);
+}
+
+#[test]
 fn fastq() {
     let check = |bytes: &[u8], sequences: &[Option<&str>], reasons: &[&str]| {
         check(ReadFormat::Fastq, bytes, sequences, reasons);

@@ -116,6 +116,11 @@ fn what_cannot_be_found_is_said() {
         (Sample::new("x.fa", fasta).with("fai", index), "a:3-2", "no range"),
         (Sample::new("x.fa", fasta).with("fai", b"a\tx\n"), "a", "index cannot be read"),
         (Sample::new("x.fa", fasta).with("fai", wrong_index), "a", "index has changed"),
+        (
+            Sample::new("x.fa", fasta).with("fai", b"a\t99999999999999\t3\t1\t9999999999999999\n"),
+            "a:9999999",
+            "cannot be",
+        ),
         (Sample::new("x.fa.gz", &gzip(fasta)).with("fai", index), "a", "bgzip"),
         (Sample::new("x.fa.gz", &bgzip(fasta, 4)).with("fai", index), "a", "--reindex"),
         (Sample::new("x.fq", fastq), "a", "samtools index"),
@@ -127,4 +132,26 @@ fn what_cannot_be_found_is_said() {
     let Some(path) = data("genomics/bam/biopython/ex1.bam") else { return };
     let error = read(&path, &of("chr1")).error.unwrap().to_string();
     assert!(error.contains("samtools index"), "{error}");
+}
+
+#[test]
+fn any_byte_of_an_index_may_be_wrong() {
+    let Some(folder) = data("genomics/bam/mosdepth") else { return };
+    for (name, index, region) in
+        [("ovl.bam", "bai", "MT:1-90"), ("big.bam", "csi", "ref:1-600000010"), ("overlapping-pairs.bam", "bai", "1")]
+    {
+        let bytes = std::fs::read(folder.join(format!("{name}.{index}"))).unwrap();
+        let sample = Sample::new("x.bam", &std::fs::read(folder.join(name)).unwrap()).with(index, &bytes);
+        let path = sample.path().with_extension(format!("bam.{index}"));
+        for at in 0..bytes.len() {
+            for value in [0, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] = value;
+                std::fs::write(&path, &bytes).unwrap();
+                read(&sample.path(), &of(region));
+            }
+            std::fs::write(&path, &bytes[..at]).unwrap();
+            read(&sample.path(), &of(region));
+        }
+    }
 }
