@@ -1,6 +1,11 @@
 //! Telling all formats apart: by the first bytes after decompression, by the name only where those are not enough.
 
+mod describe;
+
 use std::{fmt, path::Path};
+
+pub use self::describe::describe;
+pub(crate) use self::describe::fact;
 
 use crate::{
     Error, Result,
@@ -102,10 +107,16 @@ fn is_tsf(first: &[u8]) -> bool {
     tags.contains(&word.as_slice())
 }
 
-/// Whether the bytes may be a table: text, without control characters (UTF-16 is left to the reader, which names it).
+/// Whether the bytes may be a table: text without control characters, in UTF-8 or lines that mostly are (old encodings;
+/// UTF-16 is left to the reader, which names it).
 fn is_table(first: &[u8]) -> bool {
-    let utf_16 = first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff");
-    utf_16 || !first.iter().any(|&b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
+    if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        return true;
+    }
+    let control = |&&b: &&u8| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c);
+    let utf_8 = std::str::from_utf8(first).map_or_else(|error| error.error_len().is_none(), |_| true);
+    let mostly_ascii = || first.contains(&b'\n') && first.iter().filter(|b| !b.is_ascii()).count() * 10 < first.len();
+    first.iter().filter(control).count() == 0 && (utf_8 || mostly_ascii())
 }
 
 /// The format that a file's name promises: for empty files.

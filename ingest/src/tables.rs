@@ -6,6 +6,7 @@
 mod columns;
 mod csv;
 mod decoder;
+mod parquet;
 mod paths;
 mod rows;
 mod time;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use self::rows::Rows;
 pub use self::tsf::{AttributeKind, Frequency, TsfHeader, tsf_header};
+pub(crate) use self::{csv::facts as csv_facts, parquet::facts as parquet_facts, tsf::facts as tsf_facts};
 use crate::{
     Decode, Error, Position, Result, Threaded,
     format::{self, FIRST_BYTES, Format},
@@ -47,6 +49,8 @@ pub struct SeriesOptions {
     /// The value columns; empty: `value`, `y` or `target`, else the only column of numbers. Several, or `*` for all:
     /// each is a series, named `column`, or `id/column` where there is an id.
     pub values: Vec<String>,
+    /// How often values follow, where lists start at a timestamp.
+    pub frequency: Option<Frequency>,
     /// What a row is.
     pub layout: Layout,
     /// A batch ends at so many rows.
@@ -63,6 +67,7 @@ impl Default for SeriesOptions {
             id: None,
             time: None,
             values: vec![],
+            frequency: None,
             layout: Layout::Long,
             batch_rows: 8192,
             max_series: 1_000_000,
@@ -101,6 +106,7 @@ pub fn decoder(paths: &[PathBuf], options: &SeriesOptions) -> Result<Box<dyn Dec
     let format = format::of(&input.first(FIRST_BYTES)?, first)?;
     match format {
         Format::Csv => Ok(Box::new(csv::open(paths, input, options)?)),
+        Format::Parquet => Ok(Box::new(parquet::open(paths, options)?)),
         Format::Tsf => Ok(Box::new(tsf::open(paths, input, options)?)),
         other => Err(Error::Request { path: first.clone(), problem: format!("{other} holds no series") }),
     }

@@ -1,10 +1,12 @@
 //! CSV: one row an observation, or (wide) one row a time with a series in each column.
 
 mod dialect;
+mod facts;
 mod record;
 
 use std::{borrow::Cow, path::PathBuf};
 
+pub(crate) use self::facts::facts;
 use self::{dialect::Dialect, record::RecordReader};
 use super::{
     SeriesOptions,

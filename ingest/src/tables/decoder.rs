@@ -44,6 +44,10 @@ impl<R: Records> SeriesDecoder<R> {
         if std::mem::discriminant(&start) != std::mem::discriminant(&self.records.position()) {
             return Err(wrong(format!("cannot go on at {start:?}: it is a position in another kind of file")));
         }
+        if let Position::Text { record: 0, within: 0, .. } | Position::Parquet { file: 0, row_group: 0, row: 0 } = start
+        {
+            return Ok(());
+        }
         self.rows.muted = true;
         while self.records.position() < start && self.records.step(&mut self.rows)? {}
         self.rows.muted = false;

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// Endings of a file name that say how it is stored.
 const STORED: [&str; 7] = [".gz", ".bgz", ".csv", ".tsv", ".txt", ".tsf", ".parquet"];
 
+/// The largest text file, as stored, whose rows are counted for a description.
+pub(super) const MAX_COUNTED_BYTES: u64 = 64 << 20;
+
 /// A file's name without what says how it is stored: the id of its only series.
 pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();

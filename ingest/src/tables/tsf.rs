@@ -5,6 +5,7 @@
 
 mod calendar;
 mod cursor;
+mod facts;
 mod header;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDateTime};
 
 use self::cursor::{Cursor, End};
+pub(crate) use self::facts::facts;
 pub use self::{
     calendar::Frequency,
     header::{AttributeKind, TsfHeader},
@@ -117,17 +119,6 @@ impl Table {
         if self.start.is_some() { TimeKind::Timestamp } else { TimeKind::Step }
     }
 
-    /// Goes to the next line that holds a series; `false` at the end of the file.
-    fn next_line(&mut self) -> Result<bool> {
-        loop {
-            match self.cursor.peek()? {
-                None => return Ok(false),
-                Some(b'\n' | b'\r' | b'#' | b' ') => self.cursor.read(b'\n', 0)?,
-                Some(_) => return Ok(true),
-            };
-        }
-    }
-
     /// Reads what stands before the values; `Err` with the reason and what was read where the line is rejected.
     fn begin(&mut self, record: u64) -> Result<Result<Series, (String, Vec<u8>)>> {
         let (line, offset) = (self.cursor.line(), self.cursor.offset());
@@ -212,7 +203,7 @@ impl Records for Tsf {
         let mut series = match self.series.take() {
             Some(series) => series,
             None => {
-                while !self.table.next_line()? {
+                while !self.table.cursor.next_series()? {
                     let Some(path) = self.files.get(self.file + 1) else { return Ok(false) };
                     self.sizes.0 += self.table.cursor.input().progress().map_or(0, |(_, size)| size);
                     self.base += self.table.cursor.offset();

@@ -16,6 +16,7 @@ use unspool_ingest::{
 };
 
 mod csv;
+mod parquet;
 mod tsf;
 
 /// What `check` compares: `id time value` a line (`-`: missing), then `! place: reason` a reject.

@@ -20,7 +20,7 @@ pub enum Frequency {
 
 impl Frequency {
     /// The time of step `n` after the start, in microseconds since 1970; `None` beyond the calendar's end.
-    pub(super) fn step(self, start: &NaiveDateTime, n: u64) -> Option<i64> {
+    pub(in crate::tables) fn step(self, start: &NaiveDateTime, n: u64) -> Option<i64> {
         match self {
             Self::Seconds(seconds) => {
                 let step = i64::from(seconds).checked_mul(SECOND)?.checked_mul(i64::try_from(n).ok()?)?;

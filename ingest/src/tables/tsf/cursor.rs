@@ -47,6 +47,17 @@ impl Cursor {
         self.input.consume(n);
     }
 
+    /// Goes to the next line that holds a series; `false` at the end of the file.
+    pub(super) fn next_series(&mut self) -> Result<bool> {
+        loop {
+            match self.peek()? {
+                None => return Ok(false),
+                Some(b'\n' | b'\r' | b'#' | b' ') => self.read(b'\n', 0)?,
+                Some(_) => return Ok(true),
+            };
+        }
+    }
+
     /// Reads up to a separator or the end of the line; of the piece `limit` bytes are kept. `separator` may be `\n`.
     pub(super) fn read(&mut self, separator: u8, limit: usize) -> Result<End> {
         self.piece.clear();

@@ -12,7 +12,7 @@ fn check(header: &str, series: &str, expected: &str) {
         let path = write(&dir, name, text.as_bytes());
         for batch_rows in [1, 100] {
             let options = SeriesOptions { batch_rows, ..SeriesOptions::default() };
-            let answer = read(&[path.clone()], &options).unwrap_or_else(|error| format!("error: {error}"));
+            let answer = read(std::slice::from_ref(&path), &options).unwrap_or_else(|error| format!("error: {error}"));
             let answer = answer.replace(&format!("{}/{name}", dir.path().display()), "a.tsf");
             assert_eq!(answer, expected, "{name} of\n{text}");
         }
@@ -104,7 +104,7 @@ async fn the_contract_is_kept() {
     );
     let more = format!("{DATED}@data\na:2020-05-01:1,2,3\nd:2020-01-01:5");
     let (a, b) = (write(&dir, "a.tsf", text.as_bytes()), write(&dir, "b.tsf.gz", more.as_bytes()));
-    conforms(&[a.clone()], &SeriesOptions::default(), &[1, 2, 3, 100]).await;
+    conforms(std::slice::from_ref(&a), &SeriesOptions::default(), &[1, 2, 3, 100]).await;
     conforms(&[b.clone(), a.clone()], &SeriesOptions::default(), &[1, 2, 3, 100]).await;
     conforms(&[a, b], &SeriesOptions::default(), &[1, 2, 3, 100]).await;
 }
