@@ -135,7 +135,12 @@ impl Table {
 
     /// Where the record at hand stands, for rejects.
     fn place(&self) -> String {
-        format!("{}, line {}", self.input.path().display(), self.reader.line())
+        let (path, line, last) = (self.input.path().display(), self.reader.line(), self.reader.last_line());
+        if last == line {
+            format!("{path}, line {line}")
+        } else {
+            format!("{path}, lines {line} to {last} (in quotes)")
+        }
     }
 
     /// Reads the next row; `false` at the end of the file.

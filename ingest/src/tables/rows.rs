@@ -24,17 +24,18 @@ struct Order {
     slots: HashMap<Box<str>, usize>,
     last: Vec<Option<i64>>,
     /// The series of the row before: rows of one series mostly come together.
-    recent: Option<(Box<str>, usize)>,
+    recent: Option<usize>,
+    recent_id: String,
     max_series: usize,
 }
 
 impl Order {
     /// The slot of a series, a new one where it was not seen yet.
     fn slot(&mut self, id: &str) -> Result<usize, String> {
-        if let Some((recent, slot)) = &self.recent
-            && **recent == *id
+        if let Some(slot) = self.recent
+            && self.recent_id == id
         {
-            return Ok(*slot);
+            return Ok(slot);
         }
         let slot = match self.slots.get(id) {
             Some(&slot) => slot,
@@ -47,7 +48,9 @@ impl Order {
                 self.last.len() - 1
             }
         };
-        self.recent = Some((id.into(), slot));
+        self.recent = Some(slot);
+        self.recent_id.clear();
+        self.recent_id.push_str(id);
         Ok(slot)
     }
 }
@@ -77,7 +80,7 @@ pub(super) struct Rows {
 impl Rows {
     /// No rows yet.
     pub(super) fn new(kind: TimeKind, batch_rows: usize, max_series: usize) -> Self {
-        let order = Order { slots: HashMap::new(), last: vec![], recent: None, max_series };
+        let order = Order { slots: HashMap::new(), last: vec![], recent: None, recent_id: String::new(), max_series };
         Self {
             kind,
             ids: StringBuilder::new(),

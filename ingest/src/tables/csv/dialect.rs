@@ -51,11 +51,16 @@ impl Dialect {
     /// How a column writes time; `Ok(None)` where there is no row to tell by.
     ///
     /// # Errors
-    /// A text of the column, when no text of it is a time.
+    /// A text of the column that is no time, when more than half are none.
     pub(super) fn time(&self, column: usize) -> Result<Option<TimeKind>, String> {
-        let mut texts = self.sample.iter().filter_map(|row| row.get(column)).filter(|text| !value::is_missing(text));
-        let Some(first) = texts.clone().next() else { return Ok(None) };
-        texts.find_map(|text| time::kind_of(text)).map(Some).ok_or_else(|| first.clone())
+        let texts = self.sample.iter().filter_map(|row| row.get(column)).filter(|text| !value::is_missing(text));
+        let kind = texts.clone().find_map(|text| time::kind_of(text));
+        let is_time = |text: &&String| kind.is_some_and(|kind| time::parse(text, kind).is_some());
+        let (times, others): (Vec<_>, Vec<_>) = texts.partition(is_time);
+        match others.first() {
+            Some(other) if others.len() > times.len() => Err((*other).clone()),
+            _ => Ok(kind),
+        }
     }
 }
 

@@ -90,6 +90,11 @@ impl RecordReader {
         &self.text[start..self.ends[i]]
     }
 
+    /// The line that the record ends on, 1-based.
+    pub(super) fn last_line(&self) -> u64 {
+        self.line + memchr_iter(b'\n', self.raw()).count() as u64
+    }
+
     /// The line that the record begins on, 1-based.
     pub(super) fn line(&self) -> u64 {
         self.line

@@ -52,7 +52,7 @@ fn rejects_say_where_and_why() {
          ! line 8: 'z' is not a time (known: a whole number, as the times before)\n\
          ! line 9: 2 fields where there are 3 columns\n\
          ! line 10: column 'value': 'inf' is not finite\n\
-         ! line 11: column 'value': 'y' is not a number",
+         ! lines 11 to 12 (in quotes): column 'value': 'y' is not a number",
     );
     check(
         "value\n1\n2\nx\n4\n5\n6\n7\n8\n9\n10\n11\n",
@@ -85,6 +85,13 @@ fn errors_list_the_columns() {
             "error: stem.csv: several columns could be the value: name one, several, or '*' for each as a series; the columns are: date, a, b",
         ),
         ("a,b\n1,2\n", named(&["c"]), "error: stem.csv: there is no value column 'c'; the columns are: a, b"),
+        (
+            "time,value\n1949,2\n1949.25,3\n1949.5,3\n",
+            SeriesOptions::default(),
+            "error: stem.csv: the time column 'time' holds '1949.25', which is no time (known: RFC 3339, \
+             YYYY-MM-DD[ HH:MM[:SS[.f]]], YYYY/MM/DD[ HH:MM[:SS[.f]]], YYYY-MM, YYYY, or a whole number (a step)); \
+             name another; the columns are: time, value",
+        ),
         ("a,a\n1,2\n", named(&["a"]), "error: stem.csv: there are two columns 'a'; rename one"),
         (
             "a,b\nx,y\n",
@@ -170,5 +177,23 @@ fn real_files() {
         let Some(path) = data(name) else { continue };
         let (there, rejects) = count(&[path], &options);
         assert_eq!(there, rows, "{name}, {rejects} rejects");
+    }
+}
+#[test]
+fn each_line_of_nab_is_a_row_or_a_reject() {
+    let Some(root) = data("anomaly/NAB") else { return };
+    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "csv")).collect();
+    assert_eq!(files.len(), 58);
+    for path in files {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        let (rows, rejects) = count(std::slice::from_ref(&path), &SeriesOptions::default());
+        assert_eq!(rows + rejects, lines - 1, "{}", path.display());
+        assert!(
+            rejects <= 12,
+            "{}: {rejects} rejects, though only rows around changes of the clock repeat",
+            path.display()
+        );
     }
 }
