@@ -8,6 +8,7 @@
 //! (`start` 0) follows. Where the next record cannot be found (a damaged block, a BAM record of an absurd length, a
 //! file that is cut short), reading ends with an error after all rows before that place.
 
+mod alphabet;
 mod bam;
 mod cigar;
 mod fasta;

@@ -8,9 +8,10 @@ use arrow::datatypes::SchemaRef;
 use self::line::{Line, Scanned};
 use super::{
     Limits,
+    alphabet::bad_base,
     input::Input,
     records::MAX_PAYLOAD,
-    rows::{Bases, Record, Rows, bad_base},
+    rows::{Bases, Record, Rows},
 };
 use crate::{Batch, CommitToken, Decode, Error, Position, Reject, Result};
 

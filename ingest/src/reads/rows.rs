@@ -49,41 +49,6 @@ pub(super) struct Alignment<'a> {
     pub(super) template_length: i32,
 }
 
-/// Checks that a line holds bases only.
-///
-/// # Errors
-/// With the first other byte.
-pub(super) fn all_bases(line: &[u8]) -> Result<(), String> {
-    let bases = leading_bases(line);
-    match line.get(bases) {
-        None => Ok(()),
-        Some(&byte) => Err(bad_base(byte)),
-    }
-}
-
-/// What is wrong with a byte that is no base.
-pub(super) fn bad_base(byte: u8) -> String {
-    format!("byte {byte:#04x} ('{}') in the sequence", char::from(byte).escape_default())
-}
-
-/// How many bases a line begins with.
-pub(super) fn leading_bases(line: &[u8]) -> usize {
-    // Whole blocks are tested without a branch a byte: the compiler makes vector code of it.
-    let mut known = 0;
-    for block in line.chunks(64) {
-        if !block.iter().fold(true, |all, &byte| all & is_base(byte)) {
-            break;
-        }
-        known += block.len();
-    }
-    known + line[known..].iter().take_while(|&&byte| is_base(byte)).count()
-}
-
-/// Whether a byte may stand in a sequence: a letter, or `*`, `-`, `.`. What it means is for the alphabet to say.
-pub(super) fn is_base(byte: u8) -> bool {
-    (byte | 0x20).wrapping_sub(b'a') < 26 || byte == b'*' || byte == b'-' || byte == b'.'
-}
-
 /// Bytes of one column of text beside the bases (names, CIGARs) that end a batch: all of it stays far below the 2^31
 /// bytes that a column can hold, since no record has more than a quarter of them.
 const MAX_TEXT_BYTES: usize = 64 << 20;

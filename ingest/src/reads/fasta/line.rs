@@ -3,8 +3,8 @@
 use memchr::memchr;
 
 use super::super::{
+    alphabet::{is_base, leading},
     input::Input,
-    rows::{is_base, leading_bases},
 };
 use crate::Result;
 
@@ -59,7 +59,7 @@ impl Line {
                 self.at_start = false;
                 let window = &bytes[..bytes.len().min(room)];
                 let line = &window[..memchr(b'\n', window).unwrap_or(window.len())];
-                Scanned::Bases { from: 0, to: leading_bases(line) }
+                Scanned::Bases { from: 0, to: leading(line, is_base) }
             }
         }
     }
@@ -85,17 +85,6 @@ pub(super) fn skip_to_header(input: &mut Input) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bases_end_at_the_first_other_byte() {
-        for (line, expected) in [("ACGT", 4), ("acgtN*-.", 8), ("AC GT", 2), ("", 0), (">", 0), ("ACGT\r", 4)] {
-            assert_eq!(leading_bases(line.as_bytes()), expected, "{line:?}");
-        }
-        let mut long = vec![b'A'; 200];
-        assert_eq!(leading_bases(&long), 200);
-        long[130] = b'1';
-        assert_eq!(leading_bases(&long), 130);
-    }
 
     #[test]
     fn lines_in_chunks() {

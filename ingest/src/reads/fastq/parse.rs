@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::super::rows::{all_bases, leading_bases};
+use super::super::alphabet::{check_bases, check_scores};
 
 /// Lines read together, without their ends, one behind the other.
 #[derive(Debug, Default)]
@@ -89,18 +89,13 @@ pub(super) fn four_lines(bytes: &[u8]) -> Option<(Fields, usize)> {
     let title_text = &bytes[title.clone()];
     let sound = !bases.is_empty()
         && bytes.get(scores.end) == Some(&b'\n')
-        && leading_bases(&bytes[bases.clone()]) == bases.len()
-        && all_scores(&bytes[scores.clone()])
+        && check_bases(&bytes[bases.clone()]).is_ok()
+        && check_scores(&bytes[scores.clone()]).is_ok()
         && bytes[plus.start] == b'+'
         && (plus.len() == 1 || bytes[plus.start + 1..plus.end] == *title_text);
     let id = title_text.iter().position(u8::is_ascii_whitespace).unwrap_or(title.len());
     (sound && std::str::from_utf8(&title_text[..id]).is_ok())
         .then(|| (Fields { id: 1..1 + id, bases, scores: scores.clone() }, scores.end + 1))
-}
-
-/// Whether all bytes are quality characters.
-fn all_scores(line: &[u8]) -> bool {
-    line.iter().fold(true, |all, byte| all & (b'!'..=b'~').contains(byte))
 }
 
 /// What a line did.
@@ -176,17 +171,13 @@ impl Parser {
             // A record without bases: its quality line is empty, and may be missing.
             return Ok(self.whole());
         }
-        all_bases(line)?;
+        check_bases(line)?;
         self.fields.bases.end = range.end;
         Ok(Progress::Going)
     }
 
     fn scores(&mut self, line: &[u8], range: Range<usize>) -> Result<Progress, String> {
-        if !all_scores(line)
-            && let Some(&bad) = line.iter().find(|b| !(b'!'..=b'~').contains(*b))
-        {
-            return Err(format!("byte {bad:#04x} ('{}') among the qualities", char::from(bad).escape_default()));
-        }
+        check_scores(line)?;
         self.fields.scores.end = range.end;
         let (bases, scores) = (self.fields.bases.len(), self.fields.scores.len());
         if scores > bases {

@@ -6,6 +6,7 @@ use memchr::memchr_iter;
 
 use super::{
     super::{
+        alphabet::{bad, bad_base, check_scores, leading},
         bam::{KNOWN_FLAGS, Seen},
         cigar::Cigar,
         header::{References, check_name},
@@ -45,9 +46,9 @@ impl Fields {
     /// With what is wrong.
     pub(super) fn parse(line: &[u8], references: &References) -> Result<Self, String> {
         let mut columns: [Range<usize>; COLUMNS] = Default::default();
-        let mut start = 0;
-        let mut count = 0;
-        for end in memchr_iter(b'\t', line).chain([line.len()]).take(COLUMNS) {
+        let (mut start, mut count) = (0, 0);
+        let mut ends = memchr_iter(b'\t', line).chain([line.len()]);
+        for end in ends.by_ref().take(COLUMNS) {
             if start == end {
                 return Err(format!("column {} is empty", count + 1));
             }
@@ -58,8 +59,9 @@ impl Fields {
             return Err(format!("{count} columns of at least {COLUMNS}"));
         }
         let mut seen = Seen::default();
-        if start <= line.len() {
-            line[start..].split(|&b| b == b'\t').try_for_each(|field| tags::check(field, &mut seen))?;
+        for end in ends {
+            tags::check(&line[start..end], &mut seen)?;
+            start = end + 1;
         }
         let text = |column: usize| &line[columns[column].clone()];
         let named = |column: usize| if text(column) == b"*" { 0..0 } else { columns[column].clone() };
@@ -100,13 +102,12 @@ impl Fields {
             }
         }
         let bases = &line[self.bases.clone()];
-        if let Some(bad) = bases.iter().find(|b| !(b.is_ascii_alphabetic() || matches!(b, b'=' | b'.'))) {
-            return Err(format!("byte {bad:#04x} ('{}') in the sequence", char::from(*bad).escape_default()));
+        if let Some(&byte) = bases.get(leading(bases, |byte| byte.is_ascii_alphabetic() || matches!(byte, b'=' | b'.')))
+        {
+            return Err(bad_base(byte));
         }
         let scores = &line[self.scores.clone()];
-        if let Some(bad) = scores.iter().find(|b| !(b'!'..=b'~').contains(*b)) {
-            return Err(format!("byte {bad:#04x} ('{}') among the qualities", char::from(*bad).escape_default()));
-        }
+        check_scores(scores)?;
         if !scores.is_empty() && scores.len() != bases.len() {
             return Err(format!("{} qualities for {} bases", scores.len(), bases.len()));
         }
@@ -159,8 +160,8 @@ fn check_read_name(name: &[u8]) -> Result<(), String> {
     if name.len() > MAX_NAME_BYTES {
         return Err(format!("the name has {} bytes, more than {MAX_NAME_BYTES}", name.len()));
     }
-    match name.iter().find(|b| !(b'!'..=b'~').contains(*b) || **b == b'@') {
-        Some(bad) => Err(format!("byte {bad:#04x} ('{}') in the name", char::from(*bad).escape_default())),
+    match name.get(leading(name, |byte| (b'!'..=b'~').contains(&byte) && byte != b'@')) {
+        Some(&byte) => Err(bad(byte, "in the name")),
         None => Ok(()),
     }
 }

@@ -1,6 +1,9 @@
 //! The optional fields of a SAM line: `TAG:TYPE:VALUE`.
 
-use super::{super::bam::Seen, number};
+use super::{
+    super::{alphabet::leading, bam::Seen},
+    number,
+};
 
 /// Checks one field, and that its tag was not met before.
 ///
@@ -31,7 +34,7 @@ fn is_value(kind: u8, value: &[u8]) -> Result<bool, String> {
         b'A' => matches!(value, [b'!'..=b'~']),
         b'i' => is_integer(value, i64::from(i32::MIN), i64::from(u32::MAX)),
         b'f' => is_float(value),
-        b'Z' => value.iter().all(|b| (b' '..=b'~').contains(b)),
+        b'Z' => leading(value, |byte| (b' '..=b'~').contains(&byte)) == value.len(),
         b'H' => value.len().is_multiple_of(2) && value.iter().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')),
         b'B' => is_array(value),
         _ => return Err(format!("'{}' is no type of optional fields", char::from(kind).escape_default())),

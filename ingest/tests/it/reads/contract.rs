@@ -5,7 +5,10 @@ use unspool_ingest::{
     reads::{self, ReadFormat, ReadOptions},
 };
 
-use super::read;
+use super::{
+    edge::{bam as bam_file, record},
+    read,
+};
 use crate::samples::{Sample, bgzip, data, gzip};
 
 const FASTA: &str =
@@ -67,6 +70,23 @@ fn fastq() {
 fn sam() {
     // a: 2 pieces, b: 3, *: 1, c: 3; the header's platform and `bad` are rejects
     check_text("x.sam", SAM, 2 + 3 + 1 + 3, 2);
+}
+
+#[test]
+fn bam_of_few_records() {
+    let records: Vec<_> = (0..9)
+        .map(|i| record(i32::from(i == 4), i, &[3 << 4], &[b"XXZ", &vec![b'x'; 10 * i as usize][..], b"\0"].concat()))
+        .collect();
+    let plain = bam_file(100, &records);
+    let expected = read(&Sample::new("x.bam", &plain).path(), &ReadOptions::default());
+    assert_eq!((expected.rows.num_rows(), expected.rejects.len()), (8, 1));
+    for bytes in [plain.clone(), gzip(&plain), bgzip(&plain, 17), bgzip(&plain, 1 << 16)] {
+        let sample = Sample::new("x.bam", &bytes);
+        assert_eq!(read(&sample.path(), &ReadOptions::default()).rows, expected.rows);
+        for options in [tiny(1, 1, 1, 0), tiny(2, 100, 2, 0), tiny(3, 4, 9, 2)] {
+            check(&sample, &options);
+        }
+    }
 }
 
 #[test]

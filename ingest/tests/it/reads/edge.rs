@@ -111,7 +111,7 @@ fn sam_headers() {
 }
 
 /// A BAM file with one reference of `length` bases and these records.
-fn bam(length: u32, records: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn bam(length: u32, records: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = b"BAM\x01\0\0\0\0\x01\0\0\0\x02\0\0\0r\0".to_vec();
     bytes.extend(length.to_le_bytes());
     for record in records {
@@ -122,7 +122,7 @@ fn bam(length: u32, records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A record of three bases at a position (0-based), with optional fields.
-fn record(reference: i32, position: i32, cigar: &[u32], tags: &[u8]) -> Vec<u8> {
+pub(super) fn record(reference: i32, position: i32, cigar: &[u32], tags: &[u8]) -> Vec<u8> {
     let mut bytes = vec![];
     bytes.extend(reference.to_le_bytes());
     bytes.extend(position.to_le_bytes());
