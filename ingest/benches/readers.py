@@ -114,18 +114,22 @@ def main():
         sys.exit(f"{EXAMPLE} is not there: cargo build --release -p unspool-ingest --example count_reads")
     with tempfile.TemporaryDirectory() as folder:
         inputs = repeated(options.bam, options.fastq, options.megabytes * 1_000_000, folder)
+        print(", ".join(f"{name}: {os.path.getsize(path) / 1e6:.0f} MB" for name, path in inputs.items()))
         for title, field in contestants(inputs):
             seconds = {name: [] for name, _ in field}
             for _ in range(options.runs):
                 for name, run in field:
                     seconds[name].append(run())
-            least, middle = (lambda t: min(t)), statistics.median
-            first = seconds[field[0][0]]
-            print(f"\n{title}, {os.path.getsize(inputs[list(inputs)[0]]) / 1e6:.0f} MB" if "BAM" in title else f"\n{title}")
-            print(f"{'':45} {'least s':>8} {'median s':>9} {'x ours':>7} {'x ours':>7}")
-            for name, t in seconds.items():
-                ratios = least(t) / least(first), middle(t) / middle(first)
-                print(f"{name:45} {least(t):8.3f} {middle(t):9.3f} {ratios[0]:7.2f} {ratios[1]:7.2f}", flush=True)
+            report(title, seconds, seconds[field[0][0]])
+
+
+def report(title, seconds, first):
+    """Prints a table: wall times of each, and as multiples of the first one's."""
+    print(f"\n{title:45} {'least s':>8} {'median s':>9} {'least x':>8} {'median x':>9}")
+    for name, times in seconds.items():
+        least, median = min(times), statistics.median(times)
+        ratios = least / min(first), median / statistics.median(first)
+        print(f"{name:45} {least:8.3f} {median:9.3f} {ratios[0]:8.2f} {ratios[1]:9.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 //! [`open`] tells the format by the first bytes after decompression, never by a parser's success. Plain text, gzip
 //! (several members too) and BGZF are read; positions are exact in all of them.
 //!
+//! A sequence longer than [`ReadOptions::piece_bases`] comes in pieces, a row each; the columns beside `start`, `last`,
+//! `sequence` and `quality` are the same in all rows of a record.
+//!
 //! A malformed record becomes a reject, and reading goes on with the next one. FASTA sequences stream: one that turns out
 //! malformed after some of its pieces were yielded ends without a row that says `last`, and the next record's first row
 //! (`start` 0) follows. Where the next record cannot be found (a damaged block, a BAM record of an absurd length, a

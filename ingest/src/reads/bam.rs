@@ -69,26 +69,26 @@ impl Bam {
     /// Reads the next record's bytes; `false` at the end of the file.
     fn read(&mut self) -> Result<bool> {
         self.mark = self.input.mark();
+        self.bytes.clear();
+        // Nearly all records lie in one block as a whole.
+        let bytes = self.input.fill()?;
+        if let Some((four, rest)) = bytes.split_first_chunk()
+            && let Ok(size) = self::size(*four)
+            && let Some(record) = rest.get(..size)
+        {
+            self.bytes.extend_from_slice(record);
+            self.input.consume(4 + size);
+            return Ok(true);
+        }
         let place = self.input.place_of(self.mark);
-        let mut length = std::mem::take(&mut self.bytes);
-        length.clear();
-        let read = self.input.read_into(&mut length, 4)?;
-        let Ok(size) = <[u8; 4]>::try_from(&length[..]).map(u32::from_le_bytes) else {
-            self.bytes = length;
+        let read = self.input.read_into(&mut self.bytes, 4)?;
+        let Ok(four) = self.bytes[..].try_into() else {
             let problem = format!("the file ends after {read} of the 4 bytes of a record's length");
             return if read == 0 { Ok(false) } else { Err(self.input.invalid(place, problem)) };
         };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if !(fields::HEAD_BYTES..=MAX_RECORD_BYTES).contains(&size) {
-            let problem = format!(
-                "a record of {size} bytes cannot be (they have {} to {MAX_RECORD_BYTES}): the file is damaged here",
-                fields::HEAD_BYTES
-            );
-            return Err(self.input.invalid(place, problem));
-        }
-        length.clear();
-        let read = self.input.read_into(&mut length, size)?;
-        self.bytes = length;
+        let size = self::size(four).map_err(|problem| self.input.invalid(place.clone(), problem))?;
+        self.bytes.clear();
+        let read = self.input.read_into(&mut self.bytes, size)?;
         if read < size {
             let problem = format!("the file ends after {read} of {size} bytes of a record");
             return Err(self.input.invalid(place, problem));
@@ -114,6 +114,21 @@ impl Bam {
             }
         }
     }
+}
+
+/// The size of a record, from the number before it.
+///
+/// # Errors
+/// When no record can have it.
+fn size(number: [u8; 4]) -> Result<usize, String> {
+    let size = usize::try_from(u32::from_le_bytes(number)).unwrap_or(usize::MAX);
+    if (fields::HEAD_BYTES..=MAX_RECORD_BYTES).contains(&size) {
+        return Ok(size);
+    }
+    let least = fields::HEAD_BYTES;
+    Err(format!(
+        "a record of {size} bytes cannot be (they have {least} to {MAX_RECORD_BYTES}): the file is damaged here"
+    ))
 }
 
 impl Records for Bam {
