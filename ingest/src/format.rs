@@ -87,6 +87,9 @@ pub(crate) fn of(first: &[u8], path: &Path) -> Result<Format> {
     if is_tsf(first) {
         return Ok(Format::Tsf);
     }
+    if let Some(problem) = other_text(first) {
+        return unknown(problem);
+    }
     if let Some(format) = sniff(first) {
         return Ok(format.into());
     }
@@ -96,15 +99,40 @@ pub(crate) fn of(first: &[u8], path: &Path) -> Result<Format> {
     unknown("its first bytes are of no format that is read (FASTA, FASTQ, SAM, BAM, Parquet, CSV, TSF)")
 }
 
+/// What is wrong with a text that would pass for a table, but is of a well-known format that is not read.
+fn other_text(first: &[u8]) -> Option<&'static str> {
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    match text {
+        [b'{', ..] => Some("JSON is not read; write CSV or Parquet"),
+        [b'[', after @ ..]
+            if matches!(after.trim_ascii_start(), [] | [b'{' | b'[' | b'"' | b'0'..=b'9' | b'-', ..]) =>
+        {
+            Some("JSON is not read; write CSV or Parquet")
+        }
+        _ if text.starts_with(b"<?xml") || text.starts_with(b"<!") => Some("XML and HTML are not read"),
+        _ if text.starts_with(b"##gff-version") => Some("GFF is not read: annotations hold no sequences"),
+        _ if text.starts_with(b"LOCUS ") => Some("GenBank records are not read; convert them to FASTA"),
+        _ if first_word(first) == b"@problemname" => {
+            Some("the archive's .ts files are not read; write CSV, TSF or Parquet")
+        }
+        _ => None,
+    }
+}
+
 /// Whether the first line that is no comment is a TSF header's.
 fn is_tsf(first: &[u8]) -> bool {
-    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
-    let mut lines = first.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
-    let line = lines.find(|line| !line.is_empty() && !line.starts_with(b"#")).unwrap_or_default();
-    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default().to_ascii_lowercase();
+    let word = first_word(first);
     let tags: [&[u8]; 7] =
         [b"@relation", b"@attribute", b"@frequency", b"@horizon", b"@missing", b"@equallength", b"@data"];
     tags.contains(&word.as_slice())
+}
+
+/// The first word, in lower case, of the first line that is no comment.
+fn first_word(first: &[u8]) -> Vec<u8> {
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    let mut lines = first.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with(b"#")).unwrap_or_default();
+    line.split(u8::is_ascii_whitespace).next().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether the bytes may be a table: text without control characters, in UTF-8 or lines that mostly are (old encodings;

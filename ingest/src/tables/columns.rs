@@ -1,5 +1,7 @@
 //! Which columns of a table hold the series: as named, else by convention.
 
+use std::collections::HashMap;
+
 use super::SeriesOptions;
 
 /// Names that a series' id goes by.
@@ -47,8 +49,13 @@ pub(super) fn choose(names: &[String], numeric: &[bool], options: &SeriesOptions
     if let Some(&both) = values.iter().find(|&&value| Some(value) == id || Some(value) == time) {
         return Err(format!("column '{}' cannot be a value and also id or time", names[both]));
     }
-    if let Some(twice) = (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
-        return Err(format!("value column '{}' is named twice", names[values[twice]]));
+    let mut seen = HashMap::new();
+    for &value in &values {
+        match seen.insert(&names[value], value) {
+            Some(before) if before == value => return Err(format!("value column '{}' is named twice", names[value])),
+            Some(_) => return Err(format!("there are two columns '{}'; rename one", names[value])),
+            None => {}
+        }
     }
     Ok(Columns { id, time, values, wide })
 }

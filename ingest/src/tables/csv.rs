@@ -13,7 +13,7 @@ use super::{
     columns::{self, Columns},
     decoder::{Records, SeriesDecoder},
     paths::{stem, total_size},
-    rows::{Pushed, Rows},
+    rows::{MAX_ID_BYTES, Pushed, Rows},
     time, value,
 };
 use crate::{Error, Place, Position, Result, reads::input::Input, schema::TimeKind};
@@ -155,7 +155,7 @@ impl Table {
             Ok(found) => found,
             Err(reason) => {
                 rows.reject(self.place(), reason, self.reader.raw());
-                return Ok(());
+                return self.skip(rows).map_err(too_many);
             }
         };
         for &column in &self.columns.values {
@@ -185,6 +185,17 @@ impl Table {
         Ok(())
     }
 
+    /// Counts a rejected row where rows are numbered, so that those after it keep their numbers.
+    fn skip(&self, rows: &mut Rows) -> Result<(), String> {
+        match (self.columns.time, self.columns.id, self.columns.wide) {
+            (None, None, false) => rows.skip_step(&self.stem),
+            (None, None, true) => {
+                self.columns.values.iter().try_for_each(|&column| rows.skip_step(&self.names[column]))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The id and the time (where there is a column of them) of the row at hand, else why it is rejected.
     fn id_and_time(&self, kind: TimeKind) -> Result<(&str, Option<i64>), String> {
         if self.reader.len() != self.names.len() {
@@ -196,6 +207,9 @@ impl Table {
         };
         if id.is_empty() {
             return Err("the id is empty".into());
+        }
+        if id.len() > MAX_ID_BYTES {
+            return Err(format!("the id is longer than {MAX_ID_BYTES} bytes"));
         }
         let Some(column) = self.columns.time else { return Ok((id, None)) };
         let text = self.text(column)?;

@@ -29,7 +29,7 @@ impl Dialect {
         if !whole && sample.len() <= SAMPLE_ROWS && sample.len() > 1 {
             sample.pop();
         }
-        let header = sample.first().is_none_or(|row| is_header(row));
+        let header = sample.split_first().is_none_or(|(row, rest)| is_header(row, rest));
         if header && !sample.is_empty() {
             sample.remove(0);
         }
@@ -92,14 +92,20 @@ fn rows(first: &[u8], delimiter: u8) -> Vec<Vec<String>> {
     reader.byte_records().map_while(Result::ok).take(SAMPLE_ROWS + 1).map(trimmed).collect()
 }
 
-/// Whether a row names columns: it is not all numbers, and has neither a timestamp nor a number with a fraction.
-fn is_header(row: &[String]) -> bool {
-    let numbers_only = row.iter().all(|field| value::parse(field).is_ok());
-    let is_data = |field: &String| {
-        let number = matches!(value::parse(field), Ok(Some(_)));
-        (number && field.contains('.')) || (!number && time::timestamp(field).is_some())
+/// Whether the first row names columns: it is not all numbers, has neither a timestamp nor a number with a fraction, and
+/// its texts, where it has numbers too (years name columns), are not those of the rows after it.
+fn is_header(row: &[String], rest: &[Vec<String>]) -> bool {
+    let is_number = |field: &String| matches!(value::parse(field), Ok(Some(_)));
+    let is_text = |field: &String| value::parse(field).is_err();
+    let is_data = |field: &String| match is_number(field) {
+        true => field.contains('.'),
+        false => time::timestamp(field).is_some(),
     };
-    !numbers_only && !row.iter().any(is_data)
+    let comes_again = |(column, field): (usize, &String)| {
+        is_text(field) && rest.iter().any(|other| other.get(column).is_some_and(|there| there == field))
+    };
+    let repeats = || row.iter().any(is_number) && row.iter().enumerate().any(comes_again);
+    row.iter().any(is_text) && !row.iter().any(is_data) && !repeats()
 }
 
 #[cfg(test)]
@@ -117,6 +123,9 @@ mod tests {
             (b"2020-01-01,7\n", b',', false),
             (b"a,1,0.5\n", b',', false),
             (b"id,2001,2002\na,1,2\n", b',', true),
+            (b"a,1,5\na,2,6\n", b',', false),
+            (b"chr1\t2718\t.\tC\tT\nchr1\t2754\t.\tA\tT\n", b'\t', false),
+            (b"id,value\nid,1\n", b',', true),
             (b"value\n1\n", b',', true),
             (b"", b',', true),
         ];

@@ -13,13 +13,13 @@ use crate::{
     schema::TimeKind,
     tables::{
         SeriesOptions,
-        rows::{Pushed, Rows},
+        rows::{MAX_ID_BYTES, Pushed, Rows},
         tsf::Frequency,
     },
 };
 
-/// The most bytes that the ids of one list's values may take.
-const MAX_ID_BYTES: usize = 1 << 30;
+/// The most bytes that the ids of one row's lists may take.
+const MAX_LIST_ID_BYTES: usize = 1 << 30;
 
 /// Times of the rows.
 enum Times {
@@ -114,6 +114,10 @@ impl Chunk {
                 reject(rows, "the id is missing".into());
                 return Ok(());
             }
+            Some(ids) if ids.value(row).len() > MAX_ID_BYTES => {
+                reject(rows, format!("the id is longer than {MAX_ID_BYTES} bytes"));
+                return Ok(());
+            }
             Some(ids) => ids.value(row),
         };
         for (values, name) in self.values.iter().zip(&table.value_names) {
@@ -173,7 +177,7 @@ impl Chunk {
         }
         let values = types::values(&lists.value(row)).map_err(|error| error.to_string())?;
         let n = values.len();
-        if n.saturating_mul(id.len()) > MAX_ID_BYTES {
+        if n.saturating_mul(id.len()) > MAX_LIST_ID_BYTES / self.values.len().max(1) {
             return Err(format!("a list of {n} values with an id of {} bytes is too long", id.len()));
         }
         let steps = match &self.times {

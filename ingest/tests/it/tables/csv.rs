@@ -32,6 +32,7 @@ fn rows_by_convention() {
         ("unique_id\tds\ty\n\"a\tb\"\t2020/01/02\t-1e3\n", "a\tb 2020-01-02T00:00:00 -1000"),
         ("Date,rownames,Open\n2020-01,1,7\n", "stem 2020-01-01T00:00:00 7"),
         ("id,time,value\n", ""),
+        ("id,value\nid,1\n", "id 0 1"),
         ("id,time,value\n\n\"multi\nline\",1,2\n", "multi\nline 1 2"),
     ] {
         check(text, &SeriesOptions::default(), expected);
@@ -53,6 +54,21 @@ fn rejects_say_where_and_why() {
          ! line 9: 2 fields where there are 3 columns\n\
          ! line 10: column 'value': 'inf' is not finite\n\
          ! lines 11 to 12 (in quotes): column 'value': 'y' is not a number",
+    );
+    check(
+        "value\n1\n2,2\n3\n",
+        &SeriesOptions::default(),
+        "stem 0 1\nstem 2 3\n! line 3: 2 fields where there are 1 columns",
+    );
+    check(
+        "u,v\n1,2\n3\n5,6\n",
+        &named(&["*"]),
+        "u 0 1\nv 0 2\nu 2 5\nv 2 6\n! line 3: 1 fields where there are 2 columns",
+    );
+    check(
+        &format!("id,value\n{},1\nb,2\n", "a".repeat(5000)),
+        &SeriesOptions::default(),
+        "b 0 2\n! line 2: the id is longer than 4096 bytes",
     );
     check(
         "value\n1\n2\nx\n4\n5\n6\n7\n8\n9\n10\n11\n",
@@ -93,6 +109,14 @@ fn errors_list_the_columns() {
              name another; the columns are: time, value",
         ),
         ("a,a\n1,2\n", named(&["a"]), "error: stem.csv: there are two columns 'a'; rename one"),
+        ("a,a\n1,2\n", named(&["*"]), "error: stem.csv: there are two columns 'a'; rename one"),
+        ("a,b\n1,2\n", named(&["a", "a"]), "error: stem.csv: value column 'a' is named twice"),
+        // The row is no header: it is not lost without a word.
+        (
+            "a,5\na,6\n",
+            SeriesOptions { id: Some("name".into()), ..SeriesOptions::default() },
+            "error: stem.csv: there is no id column 'name'; the columns are: column_1, column_2",
+        ),
         (
             "a,b\nx,y\n",
             SeriesOptions::default(),

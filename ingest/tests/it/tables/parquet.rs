@@ -92,6 +92,7 @@ fn times_of_every_type() {
         (Arc::new(TimestampSecondArray::from(vec![1])), second),
         (Arc::new(TimestampMillisecondArray::from(vec![1000]).with_timezone("+02:00")), second),
         (Arc::new(TimestampMillisecondArray::from(vec![1000]).with_timezone("UTC")), second),
+        (Arc::new(TimestampMillisecondArray::from(vec![1000]).with_timezone("Europe/Berlin")), second),
         (Arc::new(TimestampNanosecondArray::from(vec![1_000_000_999])), second),
         (Arc::new(Date32Array::from(vec![1])), "a 1970-01-02T00:00:00 1"),
         (Arc::new(UInt8Array::from(vec![3])), "a 3 1"),
@@ -245,6 +246,16 @@ async fn the_contract_is_kept() {
     let empty = file(&dir, "d.parquet", vec![("value", Arc::new(Int64Array::from(vec![0; 0])))]);
     conforms(std::slice::from_ref(&empty), &SeriesOptions::default(), &[1]).await;
     assert_eq!(read(&[empty], &SeriesOptions::default()).unwrap(), "");
+}
+
+#[test]
+fn facts_of_the_footer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "a.parquet", vec![("id", ids()), ("time", times()), ("value", values())]);
+    let facts = unspool_ingest::format::describe(&path).unwrap();
+    for (name, value) in [("rows", "4"), ("row groups", "2"), ("compression", "SNAPPY"), ("column value", "Float64")] {
+        assert!(facts.contains(&(name.into(), value.into())), "{name}: {facts:?}");
+    }
 }
 
 #[test]
