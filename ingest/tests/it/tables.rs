@@ -67,10 +67,18 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
-/// Runs the conformance suite with tiny batches.
+/// Runs the conformance suite with tiny batches; going on at any position, the rejects are those of the rest too.
 pub(crate) async fn conforms(paths: &[PathBuf], options: &SeriesOptions, batch_rows: &[usize]) {
     for &batch_rows in batch_rows {
-        conformance::check(|start| tables::open(paths, &SeriesOptions { start, batch_rows, ..options.clone() })).await;
+        let with = |start| SeriesOptions { start, batch_rows, ..options.clone() };
+        conformance::check(|start| tables::open(paths, &with(start))).await;
+        let (_, all) = read_batches(paths, &with(None)).unwrap();
+        let (mut decoder, mut before) = (tables::decoder(paths, &with(None)).unwrap(), 0);
+        while let Some(batch) = decoder.decode().unwrap() {
+            before += batch.rejects.len();
+            let (_, rest) = read_batches(paths, &with(Some(batch.next))).unwrap();
+            assert_eq!(rest, all[before..], "rejects from {:?} on", batch.next);
+        }
     }
 }
 
