@@ -1,8 +1,10 @@
 //! A file as a stream of uncompressed bytes that knows where it is: plain, gzip or BGZF.
 
+mod raw;
+
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom},
     num::NonZero,
     path::{Path, PathBuf},
 };
@@ -14,14 +16,11 @@ use noodles::bgzf::{
     io::{MultithreadedReader, Seek as _},
 };
 
+use self::raw::{BUFFER_BYTES, Compression, END_BLOCK, Raw};
 use crate::{Error, Place, Position, Result};
 
-/// Bytes read from the file at once.
-const BUFFER_BYTES: usize = 256 << 10;
 /// The longest record that is held in memory (FASTA sequences are not: they stream).
 pub(crate) const MAX_RECORD_BYTES: usize = 256 << 20;
-/// The empty block that ends every BGZF file (SAM specification, section 4.1.2).
-const END_BLOCK: [u8; 28] = *b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 
 /// How the bytes are stored.
 enum Stream {
@@ -31,9 +30,6 @@ enum Stream {
     Parallel(MultithreadedReader<Raw>),
 }
 
-/// The bytes as stored.
-type Raw = BufReader<Counted>;
-
 /// An open file.
 pub(crate) struct Input {
     path: PathBuf,
@@ -42,27 +38,6 @@ pub(crate) struct Input {
     offset: u64,
     /// Size of a regular file; `None` for pipes.
     size: Option<u64>,
-}
-
-/// Bytes read from a file so far.
-struct Counted {
-    file: File,
-    bytes: u64,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buf)?;
-        self.bytes += n as u64;
-        Ok(n)
-    }
-}
-
-impl Seek for Counted {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.bytes = self.file.seek(to)?;
-        Ok(self.bytes)
-    }
 }
 
 impl Input {
@@ -75,15 +50,18 @@ impl Input {
             return Err(Error::Request { path: path.into(), problem: "is a directory, not a file".into() });
         }
         let size = metadata.is_file().then_some(metadata.len());
-        let mut raw = Raw::with_capacity(BUFFER_BYTES, Counted { file, bytes: 0 });
-        let first = raw.fill_buf().map_err(io)?;
-        let stream = match (is_bgzf(first), first.starts_with(&[0x1f, 0x8b]), NonZero::new(workers)) {
-            (true, _, Some(workers)) => Stream::Parallel(MultithreadedReader::with_worker_count(workers, raw)),
-            (true, _, None) => Stream::Bgzf(bgzf::io::Reader::new(raw)),
-            (false, true, _) => {
+        let (raw, compression) = raw::open(file).map_err(io)?;
+        // Of a pipe, only a reader in this thread can tell how much came.
+        let workers = NonZero::new(workers).filter(|_| size.is_some());
+        let stream = match (compression, workers) {
+            (Compression::Bgzf, Some(workers)) => {
+                Stream::Parallel(MultithreadedReader::with_worker_count(workers, raw))
+            }
+            (Compression::Bgzf, None) => Stream::Bgzf(bgzf::io::Reader::new(raw)),
+            (Compression::Gzip, _) => {
                 Stream::Gzip(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw))))
             }
-            (false, false, _) => Stream::Plain(raw),
+            (Compression::None, _) => Stream::Plain(raw),
         };
         Ok(Self { path: path.into(), stream, offset: 0, size })
     }
@@ -329,32 +307,22 @@ impl Input {
 
     /// Checks, where a BGZF file's blocks end, that the file ends too and with the block that marks its end.
     fn check_end(&self) -> Result<()> {
-        let (read, size) = match (&self.stream, self.size) {
-            (Stream::Bgzf(r), Some(size)) => (r.position(), size),
-            (Stream::Parallel(r), Some(size)) => (r.position(), size),
-            _ => return Ok(()),
+        let from_file = || raw::end_of_file(&self.path).map_err(|source| Error::Io { path: self.path.clone(), source });
+        let (read, (size, last)) = match (&self.stream, self.size) {
+            (Stream::Plain(_) | Stream::Gzip(_), _) => return Ok(()),
+            (Stream::Bgzf(r), None) => {
+                (r.position(), (r.get_ref().get_ref().bytes, r.get_ref().get_ref().last.to_vec()))
+            }
+            (Stream::Bgzf(r), Some(_)) => (r.position(), from_file()?),
+            (Stream::Parallel(r), _) => (r.position(), from_file()?),
         };
-        let place = Place::Virtual(read << 16);
-        if read != size {
-            let problem = format!("the file is cut short: a BGZF block's header has only {} bytes", size - read);
-            return Err(self.invalid(place, problem));
-        }
-        let mut last = Vec::new();
-        File::open(&self.path)
-            .and_then(|mut file| {
-                file.seek(SeekFrom::Start(size.saturating_sub(END_BLOCK.len() as u64)))?;
-                file.read_to_end(&mut last)
-            })
-            .map_err(|source| Error::Io { path: self.path.clone(), source })?;
-        if last != END_BLOCK {
-            let problem = "the BGZF end-of-file block is missing: the file was probably cut short".into();
-            return Err(self.invalid(place, problem));
-        }
-        Ok(())
+        let problem = if read < size {
+            format!("the file is cut short: a BGZF block's header has only {} bytes", size - read)
+        } else if last != END_BLOCK {
+            "the BGZF end-of-file block is missing: the file was probably cut short".into()
+        } else {
+            return Ok(());
+        };
+        Err(self.invalid(Place::Virtual(read << 16), problem))
     }
-}
-
-/// Whether a gzip member's header has BGZF's extra field, and no other.
-fn is_bgzf(first: &[u8]) -> bool {
-    first.len() >= 18 && first.starts_with(&END_BLOCK[..4]) && first[10..16] == END_BLOCK[10..16]
 }

@@ -95,6 +95,32 @@ fn an_error_names_the_block() {
     }
 }
 
+/// What reading bytes from a pipe gives.
+#[cfg(unix)]
+fn piped(bytes: &[u8]) -> Outcome {
+    let sample = Sample::new("unused", b"");
+    let path = sample.path().with_file_name("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (to, bytes) = (path.clone(), bytes.to_vec());
+    // A reader that stops early closes the pipe: what is then left unwritten is no matter.
+    let writer = std::thread::spawn(move || std::fs::write(to, bytes).is_ok());
+    let outcome = read(&path, &ReadOptions { format: Some(ReadFormat::Fastq), ..ReadOptions::default() });
+    writer.join().unwrap();
+    outcome
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes() {
+    let whole = bgzip(FASTQ, 16);
+    for bytes in [FASTQ.to_vec(), gzip(FASTQ), whole.clone()] {
+        assert_eq!(piped(&bytes).clean().num_rows(), 3);
+    }
+    for length in [20, whole.len() / 2, whole.len() - 28, whole.len() - 20, whole.len() - 1] {
+        assert!(piped(&whole[..length]).error.unwrap().to_string().contains("virtual position"), "{length}");
+    }
+}
+
 #[test]
 fn any_byte_may_be_wrong() {
     let Some(path) = data("genomics/bam/mosdepth/ovl.bam") else { return };
