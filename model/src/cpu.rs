@@ -14,7 +14,7 @@ mod expand;
 mod mamba1;
 mod mamba2;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use unspool_kernels::cpu::{self as kernels, Isa, Linear, Out, Team, padded};
 
@@ -44,7 +44,7 @@ pub struct CpuEncoder {
     config: Config,
     route: Route,
     isa: Isa,
-    team: Team,
+    team: Arc<Team>,
     /// `[vocab, padded d]`
     embedding: Vec<f32>,
     layers: Vec<Layer>,
@@ -112,6 +112,7 @@ impl CpuEncoder {
             None => Isa::detect().map_err(|e| Error::Input(e.to_string()))?,
         };
         let team = Team::new(threads(options.threads)?).map_err(|e| Error::Input(format!("threads: {e}")))?;
+        let team = Arc::new(team);
         let d = config.d;
         let mut embedding = vec![0.0; config.vocab * padded(d)];
         for (row, values) in embedding.chunks_exact_mut(padded(d)).zip(weights.embedding.chunks_exact(d)) {
@@ -129,6 +130,11 @@ impl CpuEncoder {
         self.isa
     }
 
+    /// The threads, for front ends and heads to share.
+    pub(crate) fn team(&self) -> Arc<Team> {
+        Arc::clone(&self.team)
+    }
+
     /// The number of threads.
     pub fn threads(&self) -> usize {
         self.team.threads()
@@ -140,7 +146,7 @@ impl CpuEncoder {
 
     /// Runs one block of tokens through all layers.
     fn block(&self, residual: &mut [f32], run: &mut Run<'_, '_>, scratch: (&mut Vec<f32>, &mut [Vec<f32>; 5])) {
-        let (on, d) = ((self.isa, &self.team), self.config.d);
+        let (on, d): (On<'_>, usize) = ((self.isa, &self.team), self.config.d);
         let (normed, buffers) = scratch;
         let normed = room(normed, residual.len());
         run.tap(0, residual, d);

@@ -1,6 +1,8 @@
 //! A model's name for machines: the hash of its configuration and weights.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fs::File, path::Path, str::FromStr};
+
+use crate::{Error, Result};
 
 /// BLAKE3 of a model's configuration and weight files, each preceded by its length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +17,27 @@ impl Digest {
             hasher.update(&(file.len() as u64).to_le_bytes()).update(file);
         }
         Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl Digest {
+    /// The digest of a model's directory: its JSON files and weight files, by name.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of_directory(dir: &Path) -> Result<Self> {
+        let failed = |path: &Path, source| Error::Io { path: path.into(), source };
+        let entries = std::fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut paths: Vec<_> = entries.map_err(|e| failed(dir, e))?.iter().map(std::fs::DirEntry::path).collect();
+        paths.retain(|path| path.extension().is_some_and(|e| e == "json" || e == "safetensors" || e == "bin"));
+        paths.sort();
+        let mut hasher = blake3::Hasher::new();
+        for path in &paths {
+            let file = File::open(path).map_err(|e| failed(path, e))?;
+            let len = file.metadata().map_err(|e| failed(path, e))?.len();
+            hasher.update(&len.to_le_bytes()).update_reader(file).map_err(|e| failed(path, e))?;
+        }
+        Ok(Self(*hasher.finalize().as_bytes()))
     }
 }
 

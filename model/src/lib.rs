@@ -13,10 +13,15 @@ pub mod dna;
 pub mod encoder;
 mod error;
 pub mod init;
+mod model;
 mod pool;
 pub mod reference;
+pub mod series;
+mod state;
 pub mod weights;
 
 pub use digest::{BadDigest, Digest};
 pub use error::{Error, Result, StateError};
+pub use model::{Events, Front, Info, Item, Model, Output};
 pub use pool::{Pool, Pooled};
+pub use state::{Options, State};

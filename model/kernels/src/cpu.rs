@@ -1,6 +1,6 @@
 //! CPU kernels that give the same bits on every machine with fused multiply-add.
 //!
-//! Every kernel is written once, over 16 lanes ([`simd::Simd`]), and compiled for AVX-512, for AVX2 and without vector
+//! Every kernel is written once, over 16 lanes (`Simd`), and compiled for AVX-512, for AVX2 and without vector
 //! instructions. All three do the same IEEE operations in the same order: products are one chain of fused
 //! multiply-adds over k for each output, sums over a row use 16 partial sums and one fixed tree, and exponentials are one
 //! polynomial. So a result depends neither on the instruction set, nor on the number of rows, nor on the threads.
@@ -20,7 +20,7 @@ mod team;
 pub use conv::{Conv, ConvArgs};
 pub use isa::{Isa, UnknownIsa};
 pub use linear::{Linear, Out};
-pub use norm::{gated_rms_norm, layer_norm, rms_norm, rms_norm_plain, silu_gate};
+pub use norm::{gated_rms_norm, layer_norm, rms_norm, rms_norm_plain, silu, silu_gate};
 pub use scan::{Scan, ScanArgs};
 pub use ssd::{Ssd, SsdArgs, SsdShape};
 pub use team::Team;

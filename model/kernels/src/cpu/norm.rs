@@ -137,17 +137,22 @@ pub fn silu_gate((isa, team): (Isa, &Team), (y, width): (&mut [f32], usize), (z,
 }
 
 fn gated<'a>(y: &mut [f32], (z, z_stride): (&[f32], usize), width: usize) -> Args<'a> {
-    assert!(width > 0 && width.is_multiple_of(LANES) && y.len().is_multiple_of(width) && z_stride >= width);
-    let rows = y.len() / width;
-    assert!(rows == 0 || z.len() >= (rows - 1) * z_stride + width, "z holds {rows} rows");
+    let args = in_place(y, width);
+    let rows = args.rows;
+    assert!(z_stride >= width && (rows == 0 || z.len() >= (rows - 1) * z_stride + width), "z holds {rows} rows");
+    Args { z: z.as_ptr(), z_stride, ..args }
+}
+
+fn in_place<'a>(y: &mut [f32], width: usize) -> Args<'a> {
+    assert!(width > 0 && width.is_multiple_of(LANES) && y.len().is_multiple_of(width));
     Args {
         x: y.as_ptr(),
         x_stride: width,
-        z: z.as_ptr(),
-        z_stride,
+        z: std::ptr::null(),
+        z_stride: 0,
         y: y.as_mut_ptr(),
         y_stride: width,
-        rows,
+        rows: y.len() / width,
         d: width,
         groups: 1,
         weight: &[],
@@ -257,6 +262,32 @@ unsafe fn gate<S: Simd>(a: &Args<'_>) {
             unsafe {
                 let y = a.y.add(row * a.y_stride + i);
                 S::store(y, S::mul(S::load(y), maths::silu::<S>(S::load(a.z.add(row * a.z_stride + i)))));
+            }
+        }
+    }
+}
+
+/// `x = silu(x)`, in place, for a multiple of [`LANES`] values.
+///
+/// # Panics
+/// When there is another number of values.
+pub fn silu((isa, team): (Isa, &Team), x: &mut [f32]) {
+    assert!(x.len().is_multiple_of(LANES));
+    let width = LANES * 64;
+    let (whole, rest) = x.split_at_mut(x.len() / width * width);
+    for (part, width) in [(whole, width), (rest, LANES)] {
+        over_rows(team, in_place(part, width), width, |args| on_isa!(isa, activate, args, &Args<'_>));
+    }
+}
+
+#[inline(always)]
+unsafe fn activate<S: Simd>(a: &Args<'_>) {
+    for row in 0..a.rows {
+        for i in (0..a.d).step_by(LANES) {
+            // SAFETY: rows lie in y; the caller has S's instructions.
+            unsafe {
+                let y = a.y.add(row * a.y_stride + i);
+                S::store(y, maths::silu::<S>(S::load(y)));
             }
         }
     }

@@ -1,0 +1,96 @@
+//! From files to a model.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Front, Info, Model};
+use crate::{
+    Digest, Error, Result,
+    checkpoint::Checkpoint,
+    cpu::{CpuEncoder, CpuOptions},
+    dna,
+    encoder::Encoder,
+    series::{FrontEnd, SeriesShape},
+};
+
+/// The series model inside the library.
+const SERIES: (&str, &[u8]) =
+    (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
+
+impl Model {
+    /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, the configuration is not understood, or a tensor is missing, unknown or of
+    /// another shape.
+    pub fn load(dir: &Path, options: CpuOptions) -> Result<Self> {
+        let name = dir.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        let checkpoint = Checkpoint::open(dir)?;
+        Self::build(checkpoint, (&name, Digest::of_directory(dir)?), (&dir.join("config.json"), options))
+    }
+
+    /// The series model inside the library: nothing is read or downloaded.
+    ///
+    /// # Errors
+    /// When the options ask for what the machine lacks.
+    pub fn series(options: CpuOptions) -> Result<Self> {
+        let digest = Digest::of([SERIES.0.as_bytes(), SERIES.1]);
+        let checkpoint = Checkpoint::from_bytes(SERIES.0, SERIES.1)?;
+        Self::build(checkpoint, ("series", digest), (Path::new("config.json"), options))
+    }
+
+    fn build(
+        mut checkpoint: Checkpoint<'_>,
+        (name, digest): (&str, Digest),
+        (file, options): (&Path, CpuOptions),
+    ) -> Result<Self> {
+        let ours = Ours::parse(&checkpoint.config.raw, file)?;
+        let config = checkpoint.config.backbone.clone();
+        let weights = checkpoint.backbone()?;
+        let encoder = CpuEncoder::new(config.clone(), &weights, options)?;
+        drop(weights);
+        let series = match ours.front {
+            Front::Series => {
+                let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
+                Some(FrontEnd::take(shape, config.d, &mut checkpoint.tensors, (encoder.isa(), encoder.team()))?)
+            }
+            Front::Dna if config.vocab < dna::VOCAB => {
+                let problem = format!("a DNA model has at least {} tokens, this one {}", dna::VOCAB, config.vocab);
+                return Err(Error::Config { path: file.into(), problem });
+            }
+            Front::Dna | Front::Tokens => None,
+        };
+        checkpoint.tensors.finish()?;
+        let name = ours.name.unwrap_or_else(|| name.to_owned());
+        let route = encoder.route().clone();
+        let info = Info { name, digest, route, front: ours.front, config, trained: ours.trained };
+        Ok(Self { info, encoder: Box::new(encoder), series })
+    }
+}
+
+/// Our own object `"unspool"` in a configuration.
+struct Ours {
+    name: Option<String>,
+    front: Front,
+    trained: bool,
+}
+
+impl Ours {
+    fn parse(raw: &Value, file: &Path) -> Result<Self> {
+        let ours = raw.get("unspool");
+        let key = |key: &str| ours.and_then(|ours| ours.get(key));
+        let front = match key("front_end").map(|v| (v, v.as_str())) {
+            Some((_, Some("dna"))) => Front::Dna,
+            Some((_, Some("series"))) => Front::Series,
+            Some((found, _)) => {
+                let problem = format!("'unspool.front_end': \"dna\" or \"series\" expected, found {found}");
+                return Err(Error::Config { path: file.into(), problem });
+            }
+            None if raw.get("patch_len").is_some() => Front::Series,
+            None => Front::Tokens,
+        };
+        let name = key("name").and_then(Value::as_str).map(str::to_owned);
+        Ok(Self { name, front, trained: key("trained").and_then(Value::as_bool).unwrap_or(true) })
+    }
+}

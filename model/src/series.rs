@@ -1,0 +1,161 @@
+//! The front end and the head of a series model: values to patches, patches to features, hidden rows to quantiles.
+//!
+//! Source: the prototype whose `reference.py` says what the shipped weights mean. A series starts at the first patch that
+//! holds a value; NaN is a missing value, and so is an infinity.
+//!
+//! What a head predicts after each patch depends on the model's `alignment`:
+//! - `end`: the O values after the patch. A forecast needs a history that ends where a patch ends, and so re-encodes the
+//!   last `context_limit` raw values, filled up at the front, which the state keeps.
+//! - `any`: P + O values from the patch's first on. A partly filled patch goes into a fork of the state, and what it
+//!   leaves unobserved is the first part of the forecast: the cost is the same at any point of an endless series.
+//!
+//! Beyond the head's reach the median is fed back into the fork.
+
+mod anomaly;
+mod dense;
+mod features;
+mod forecast;
+mod scaling;
+mod state;
+
+use std::{path::Path, sync::Arc};
+
+use serde_json::Value;
+use unspool_kernels::cpu::{Isa, Team};
+
+pub(crate) use self::state::Patches;
+use self::{dense::Dense, scaling::Scale};
+pub use self::{
+    forecast::{Forecast, Unforecastable},
+    state::SeriesState,
+};
+use crate::{Error, Result, checkpoint::Tensors, state::Options};
+
+/// Where a head's outputs begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alignment {
+    /// After the patch.
+    End,
+    /// At the patch's first value.
+    Any,
+}
+
+/// What a series model's configuration says beside its backbone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesShape {
+    /// Values in a patch, P.
+    pub patch: usize,
+    /// Values predicted beyond a patch, O.
+    pub horizon: usize,
+    /// Levels of the quantiles, growing.
+    pub levels: Vec<f64>,
+    /// Where the head's outputs begin.
+    pub alignment: Alignment,
+    /// Raw values that a forecast looks back on, at most (`end`).
+    pub context: usize,
+}
+
+impl SeriesShape {
+    /// Values that the head predicts after each patch.
+    fn reach(&self) -> usize {
+        self.horizon + if self.alignment == Alignment::Any { self.patch } else { 0 }
+    }
+
+    /// Reads the keys `patch_len`, `horizon`, `quantiles`, `alignment` and `context_limit`.
+    ///
+    /// # Errors
+    /// Names the key that is missing or wrong.
+    pub fn parse(raw: &Value, file: &Path) -> Result<Self> {
+        let wrong = |key: &str, expected: &str| {
+            let problem = format!("'{key}': {expected} expected, found {}", raw.get(key).unwrap_or(&Value::Null));
+            Error::Config { path: file.into(), problem }
+        };
+        let whole = |key: &str, most: u64| {
+            let value = raw.get(key).and_then(Value::as_u64).filter(|v| (1..=most).contains(v));
+            value.map(|v| v as usize).ok_or_else(|| wrong(key, &format!("a whole number from 1 to {most}")))
+        };
+        let levels: Option<Vec<f64>> =
+            raw.get("quantiles").and_then(Value::as_array).and_then(|all| all.iter().map(Value::as_f64).collect());
+        let levels = (levels.filter(|l| l.len() >= 3 && l.len() % 2 == 1))
+            .filter(|l| l.is_sorted_by(|a, b| a < b) && l[0] > 0.0 && l[l.len() - 1] < 1.0)
+            .ok_or_else(|| {
+                wrong("quantiles", "an odd number of growing levels between 0 and 1, the median in the middle")
+            })?;
+        let alignment = match raw.get("alignment").and_then(Value::as_str) {
+            Some("end") => Alignment::End,
+            Some("any") => Alignment::Any,
+            _ => return Err(wrong("alignment", "\"end\" or \"any\"")),
+        };
+        if raw.get("beyond_horizon").is_some_and(|v| v != "median") {
+            return Err(wrong("beyond_horizon", "\"median\""));
+        }
+        let (patch, horizon) = (whole("patch_len", 4096)?, whole("horizon", 4096)?);
+        if alignment == Alignment::End && !horizon.is_multiple_of(patch) {
+            return Err(wrong("horizon", "a multiple of patch_len"));
+        }
+        Ok(Self { patch, horizon, levels, alignment, context: whole("context_limit", 1 << 20)? })
+    }
+}
+
+/// The front end and the head.
+pub(crate) struct FrontEnd {
+    pub(crate) shape: SeriesShape,
+    embed: Dense,
+    head: Dense,
+    team: Arc<Team>,
+    isa: Isa,
+}
+
+impl FrontEnd {
+    /// Takes the tensors `embed.*` and `head.*` of a backbone of width `d`.
+    pub(crate) fn take(
+        shape: SeriesShape,
+        d: usize,
+        tensors: &mut Tensors,
+        (isa, team): (Isa, Arc<Team>),
+    ) -> Result<Self> {
+        let features = features::count(shape.patch);
+        let embed = Dense::take(tensors, "embed", (features, 2 * d, d))?;
+        let head = Dense::take(tensors, "head", (d, 2 * d, shape.reach() * shape.levels.len()))?;
+        Ok(Self { shape, embed, head, team, isa })
+    }
+
+    /// The state of a series before its first value.
+    pub(crate) fn fresh(&self) -> SeriesState {
+        SeriesState::new(&self.shape)
+    }
+
+    /// A series opened like this runs the encoder as its values come (else only its forecasts do).
+    pub(crate) fn runs_encoder(&self, options: &Options) -> bool {
+        self.shape.alignment == Alignment::Any || options.anomaly || !options.layers.is_empty()
+    }
+
+    /// Embedded rows `[l, d]` of features `[l, 3 P + 4]`.
+    pub(crate) fn embed(&self, features: &[f32]) -> Vec<f32> {
+        self.embed.forward((self.isa, &self.team), features)
+    }
+
+    /// What the head says after each hidden row, `[l, d]` → `[l][reach, levels]`; quantiles may cross.
+    pub(crate) fn predict(&self, hidden: &[f32], scales: &[Scale]) -> Vec<Prediction> {
+        let outputs = self.head.forward((self.isa, &self.team), hidden);
+        let levels = self.shape.levels.len();
+        let each = outputs.chunks_exact(self.shape.reach() * levels).zip(scales);
+        each.map(|(outputs, scale)| Prediction { scale: *scale, outputs: outputs.to_vec() }).collect()
+    }
+}
+
+/// What the head said after a patch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Prediction {
+    /// What its outputs are measured in.
+    pub scale: Scale,
+    /// `[reach, levels]`, in head units.
+    pub outputs: Vec<f32>,
+}
+
+impl Prediction {
+    /// The quantiles forecast for one value, in head units.
+    fn step(&self, at: usize, levels: usize) -> Option<&[f32]> {
+        self.outputs.get(at * levels..(at + 1) * levels)
+    }
+}

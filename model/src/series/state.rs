@@ -1,0 +1,181 @@
+//! What is remembered of a series beside the backbone's state.
+
+use super::{
+    Alignment, Prediction, SeriesShape, anomaly, features,
+    scaling::{Scale, Scaling},
+};
+use crate::{
+    error::StateError,
+    state::bytes::{Reader, Writer},
+};
+
+/// Causal statistics, the pending patch, the last raw values (`end`), and what was forecast after the last complete patch.
+#[derive(Clone, Debug)]
+pub struct SeriesState {
+    pub(super) scaling: Scaling,
+    /// Values of the patch that is not complete yet; NaN where missing.
+    pub(super) pending: Vec<f64>,
+    /// The last `context` values, a ring whose oldest stands at `recent_start`; empty for `any`.
+    recent: Vec<f64>,
+    recent_start: usize,
+    /// After the last complete patch.
+    pub(super) prediction: Option<Prediction>,
+    patch: usize,
+    context: usize,
+    outputs: usize,
+}
+
+/// Patches that became complete.
+#[derive(Default)]
+pub(crate) struct Patches {
+    /// `[l, 3 P + 4]`
+    pub features: Vec<f32>,
+    /// One a patch.
+    pub scales: Vec<Scale>,
+}
+
+impl SeriesState {
+    pub(super) fn new(shape: &SeriesShape) -> Self {
+        Self {
+            scaling: Scaling::default(),
+            pending: Vec::with_capacity(shape.patch),
+            recent: vec![],
+            recent_start: 0,
+            prediction: None,
+            patch: shape.patch,
+            context: if shape.alignment == Alignment::End { shape.context } else { 0 },
+            outputs: shape.reach() * shape.levels.len(),
+        }
+    }
+
+    /// Remembers a value for the forecasts of `end` weights.
+    pub(crate) fn remember(&mut self, value: f64) {
+        if self.context == 0 {
+            return;
+        }
+        if self.recent.len() < self.context {
+            self.recent.push(value);
+        } else {
+            self.recent[self.recent_start] = value;
+            self.recent_start = (self.recent_start + 1) % self.context;
+        }
+    }
+
+    /// The last raw values, oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = f64> + '_ {
+        let (after, before) = self.recent.split_at(self.recent_start);
+        before.iter().chain(after).copied()
+    }
+
+    /// Takes in a value; a patch that becomes complete joins `patches`.
+    ///
+    /// Returns the value's place in its patch.
+    pub(crate) fn push(&mut self, value: f64, patches: &mut Patches) -> usize {
+        let at = self.pending.len();
+        self.pending.push(if value.is_finite() { value } else { f64::NAN });
+        if self.pending.len() == self.patch {
+            self.complete(patches);
+            self.pending.clear();
+        }
+        at
+    }
+
+    /// Takes the pending values as a patch, missing values for the rest.
+    pub(super) fn complete(&mut self, patches: &mut Patches) {
+        self.pending.resize(self.patch, f64::NAN);
+        if let Some((values, scales)) = self.scaling.push(&self.pending) {
+            features::write(&values, &scales, &mut patches.features);
+            patches.scales.push(scales[0]);
+        }
+    }
+
+    /// The value of a series that never showed another, once a patch's worth of it was observed.
+    pub(crate) fn constant(&self) -> Option<f64> {
+        let (value, count) = match self.context {
+            0 => self.scaling.constant()?,
+            _ => (self.recent().find(|v| v.is_finite())?, 0.0),
+        };
+        let mut loose = self.recent().chain(if self.context == 0 { &self.pending[..] } else { &[] }.iter().copied());
+        let count = loose.try_fold(count, |count, v| match v {
+            v if v.is_finite() && v != value => None,
+            v => Some(count + f64::from(u8::from(v.is_finite()))),
+        })?;
+        (count >= self.patch as f64).then_some(value)
+    }
+
+    /// The p-value of a value that stands at place `at` of the patch after the one that `prediction` followed.
+    pub(crate) fn score(prediction: Option<&Prediction>, shape: &SeriesShape, at: usize, value: f64) -> f64 {
+        let first = if shape.alignment == Alignment::Any { shape.patch } else { 0 };
+        let quantiles = prediction.and_then(|p| p.step(first + at, shape.levels.len()).map(|q| (q, p.scale)));
+        match quantiles {
+            Some((quantiles, scale)) if value.is_finite() => {
+                let mut quantiles: Vec<f64> = quantiles.iter().map(|q| f64::from(*q)).collect();
+                quantiles.sort_by(f64::total_cmp);
+                anomaly::p_value(scale.place(value), &quantiles, &shape.levels)
+            }
+            _ => f64::NAN,
+        }
+    }
+
+    /// What was said after the last complete patch.
+    pub(crate) fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
+    }
+
+    /// Keeps what the head said after the last complete patch.
+    pub(crate) fn predicted(&mut self, prediction: Prediction) {
+        self.prediction = Some(prediction);
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        let counts = [self.pending.len(), self.recent.len(), usize::from(self.prediction.is_some())];
+        writer.u64("series.counts", &counts.map(|n| n as u64));
+        writer.f64("series.scaling", &self.scaling.to_array());
+        writer.f64("series.pending", &fill(self.pending.clone(), self.patch));
+        writer.f64("series.recent", &fill(self.recent().collect(), self.context));
+        let scale = self.prediction.as_ref().map_or([0.0; 5], |p| {
+            let Scale { unit, mean, deviation, anchor, step } = p.scale;
+            [unit, mean, deviation, anchor, step]
+        });
+        writer.f64("series.prediction.scale", &scale);
+        let zeros = vec![0.0; self.outputs];
+        writer.f32("series.prediction.outputs", self.prediction.as_ref().map_or(&zeros, |p| &p.outputs));
+    }
+
+    pub(crate) fn read(&mut self, reader: &Reader<'_>) -> Result<(), StateError> {
+        let counts = reader.u64("series.counts", 3)?;
+        let cut = |mut values: Vec<f64>, count: u64| {
+            values.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+            values
+        };
+        let scaling = reader.f64("series.scaling", 13)?;
+        self.scaling = Scaling::from_array(std::array::from_fn(|i| scaling[i]));
+        self.pending = cut(reader.f64("series.pending", self.patch)?, counts[0]);
+        if self.pending.len() == self.patch {
+            return Err(StateError::Content("the pending patch is full".into()));
+        }
+        self.recent = cut(reader.f64("series.recent", self.context)?, counts[1]);
+        self.recent_start = 0;
+        let scale = reader.f64("series.prediction.scale", 5)?;
+        let scale = Scale { unit: scale[0], mean: scale[1], deviation: scale[2], anchor: scale[3], step: scale[4] };
+        let outputs = reader.f32("series.prediction.outputs", self.outputs)?;
+        self.prediction = (counts[2] > 0).then_some(Prediction { scale, outputs });
+        Ok(())
+    }
+}
+
+fn fill(mut values: Vec<f64>, len: usize) -> Vec<f64> {
+    values.resize(len, f64::NAN);
+    values
+}
+
+/// Equal to the bit; missing values are equal to each other.
+impl PartialEq for SeriesState {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |state: &Self| {
+            let values = state.recent().chain(state.pending.iter().copied()).chain(state.scaling.to_array());
+            (state.pending.len(), values.map(f64::to_bits).collect::<Vec<_>>())
+        };
+        bits(self) == bits(other) && self.prediction == other.prediction
+    }
+}
