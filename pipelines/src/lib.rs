@@ -1,1 +1,39 @@
-//! Where Arrow meets tensors.
+//! Where Arrow meets tensors: featurise, schedule, encode, commit.
+//!
+//! ```text
+//! Source ──rows──► featurise ──chunks──► Scheduler ──packs──► Worker ──hidden rows──► table ──► Sink
+//!                  └────────────────────────── Job ─────────────────────────────────────┘
+//! └──────────────────────────────────────── Pipeline ───────────────────────────────────────────┘
+//! ```
+//!
+//! [`Pipeline`] is the one loop. A [`Job`] ([`Embed`], [`Forecaster`]) is pure computation between input rows and output
+//! rows; a [`Sink`] makes rows, rejects and the position behind them durable together.
+
+mod cancel;
+mod chunk;
+pub mod embed;
+mod error;
+pub mod featurise;
+pub mod forecast;
+mod frequency;
+mod job;
+mod pipeline;
+mod scheduler;
+pub mod sink;
+#[cfg(test)]
+mod testing;
+mod worker;
+
+pub use self::{
+    cancel::Cancel,
+    chunk::{Chunk, End, Events, Owner, Sequence},
+    embed::{Embed, EmbedOptions, Pooling},
+    error::{Error, Result},
+    forecast::{ForecastOptions, Forecaster},
+    frequency::Frequency,
+    job::{Job, Step},
+    pipeline::{Pipeline, Progress, Summary},
+    scheduler::{Full, Limits, Scheduler},
+    sink::{Committed, CsvSink, Destination, FileSink, MemorySink, Sink},
+    worker::{Encoded, Worker, state_bytes},
+};

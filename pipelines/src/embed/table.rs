@@ -1,0 +1,89 @@
+//! The table of embeddings.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt64Array,
+    },
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
+    error::ArrowError,
+};
+
+use super::Pooling;
+
+/// Events that a row is about: `start..start + len`, 0-based.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) len: u64,
+}
+
+/// Rows being collected.
+pub(super) struct Table {
+    schema: SchemaRef,
+    item: FieldRef,
+    width: usize,
+    layer: u32,
+    pooling: String,
+    model: String,
+    ids: StringBuilder,
+    spans: Vec<Span>,
+    embeddings: Vec<f32>,
+}
+
+impl Table {
+    /// An empty table of embeddings `width` wide; layer, pooling and model stand in every row.
+    pub(super) fn new(width: usize, layer: usize, pooling: Pooling, model: String) -> Self {
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let list = DataType::FixedSizeList(Arc::clone(&item), i32::try_from(width).unwrap_or(i32::MAX));
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Utf8, true),
+            Field::new("start", DataType::UInt64, false),
+            Field::new("end", DataType::UInt64, false),
+            Field::new("length", DataType::UInt64, false),
+            Field::new("layer", DataType::UInt32, false),
+            Field::new("pooling", DataType::Utf8, false),
+            Field::new("embedding", list, false),
+            Field::new("model", DataType::Utf8, false),
+        ]));
+        let layer = u32::try_from(layer).unwrap_or(u32::MAX);
+        let (ids, spans, embeddings) = (StringBuilder::new(), vec![], vec![]);
+        Self { schema, item, width, layer, pooling: pooling.to_string(), model, ids, spans, embeddings }
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Appends a row.
+    pub(super) fn push(&mut self, id: Option<&str>, span: Span, embedding: &[f32]) {
+        self.ids.append_option(id);
+        self.spans.push(span);
+        self.embeddings.extend_from_slice(embedding);
+    }
+
+    /// The rows so far; the table is empty then.
+    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        let spans = std::mem::take(&mut self.spans);
+        let embeddings = Float32Array::from(std::mem::take(&mut self.embeddings));
+        let width = i32::try_from(self.width).unwrap_or(i32::MAX);
+        let column = |of: fn(&Span) -> u64| Arc::new(spans.iter().map(of).collect::<UInt64Array>()) as ArrayRef;
+        let text = |text: &str| Arc::new(spans.iter().map(|_| Some(text)).collect::<StringArray>()) as ArrayRef;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ids.finish()),
+            column(|span| span.start),
+            column(|span| span.start + span.len),
+            column(|span| span.len),
+            Arc::new(UInt32Array::from_value(self.layer, spans.len())),
+            text(&self.pooling),
+            Arc::new(FixedSizeListArray::try_new(Arc::clone(&self.item), width, Arc::new(embeddings), None)?),
+            text(&self.model),
+        ];
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
+}
