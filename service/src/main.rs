@@ -1,3 +1,81 @@
-//! The binary `unspool`.
+//! The binary `unspool`: what was typed becomes a job that runs; errors become one line and an exit code.
 
-fn main() {}
+mod args;
+mod embed;
+mod error;
+mod forecast;
+mod init;
+mod input;
+mod inspect;
+mod model;
+mod progress;
+mod run;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Cli, Command},
+    error::{Error, Result},
+};
+
+fn main() -> ExitCode {
+    // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
+    std::panic::set_hook(Box::new(|fault| tracing::debug!("{fault}")));
+    let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = std::panic::catch_unwind(|| match Cli::try_parse() {
+        Ok(cli) => dispatch(cli),
+        Err(error) => usage(&error),
+    });
+    let done = done.unwrap_or(Err(Error::Fault));
+    match done {
+        Ok(()) | Err(Error::OutputClosed) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed: there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "unspool: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    if cli.version {
+        return print(&format!("unspool {} ({})", env!("CARGO_PKG_VERSION"), model::route()?));
+    }
+    match cli.command {
+        Some(Command::Embed(args)) => embed::run(args),
+        Some(Command::Forecast(args)) => forecast::run(args),
+        Some(Command::Init(args)) => init::run(args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
+    }
+}
+
+/// Prints help, or makes one line of a complaint about the arguments.
+fn usage(error: &clap::Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(error.render().to_string().trim_end()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Error::Usage("name a command; `unspool --help` lists them".into()))
+        }
+        _ => {
+            let text = error.render().to_string();
+            let complaint = text.split("\n\nUsage:").next().unwrap_or_default();
+            let complaint = complaint.split("\n\nFor more information").next().unwrap_or_default();
+            let words: Vec<&str> = complaint.trim_start_matches("error: ").split_whitespace().collect();
+            Err(Error::Usage(format!("{} (see --help)", words.join(" "))))
+        }
+    }
+}
+
+/// Prints a result to standard output.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(source) if source.kind() == std::io::ErrorKind::BrokenPipe => Err(Error::OutputClosed),
+        Err(source) => Err(Error::Io { path: "standard output".into(), source }),
+        Ok(()) => Ok(()),
+    }
+}

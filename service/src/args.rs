@@ -1,0 +1,234 @@
+//! What was typed. Nothing is checked here but the syntax; each command's `Job::new` makes it into what runs.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use unspool_pipelines::Pooling;
+
+/// The longest forecast of a series.
+pub(crate) const MAX_HORIZON: u32 = 65_536;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unspool",
+    about = "Forecasts and embeddings of time series, reads and whole chromosomes",
+    long_about = "Forecasts and embeddings of time series, reads and whole chromosomes.\n\nA recurrent encoder (Mamba) reads \
+                  each sequence piece by piece and carries its state: memory stays the same however long a sequence is. \
+                  A trained forecaster is built in.",
+    after_help = "Examples:\n  unspool forecast taxi.csv --horizon 96 --output forecast.parquet\n  unspool init --arch mamba1 \
+                  dna-model\n  unspool embed reads.fastq.gz --model dna-model --output embeddings.parquet\n  unspool inspect \
+                  reads.bam\n\nExit codes: 0 done, 1 bad data or environment, 2 wrong use, 130 interrupted.\nUNSPOOL_LOG=debug \
+                  shows what happens inside.",
+    disable_version_flag = true,
+    subcommand_required = false,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// Print the version, and where numbers are computed
+    #[arg(short = 'V', long)]
+    pub(crate) version: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Embed reads, contigs or series: one row a record, a window or a token
+    #[command(
+        after_help = "Examples:\n  unspool embed reads.fastq.gz --model dna-model --output reads.parquet\n  unspool \
+                            embed genome.fa --model dna-model --pool window:1000 --output windows.parquet\n  unspool embed \
+                            aligned.bam --region chr1:1-50000 --model dna-model --output region.parquet\n  unspool embed \
+                            taxi.csv --output series.parquet\n\nRows: id, start, end (0-based, half-open), length, layer, \
+                            pooling, embedding, model.\nWhat cannot be used is written to OUT.rejects.parquet with its \
+                            reason."
+    )]
+    Embed(EmbedArgs),
+    /// Forecast series: quantiles of the next values
+    #[command(after_help = "Examples:\n  unspool forecast taxi.csv --horizon 96 --output forecast.parquet\n  unspool \
+                            forecast sales.parquet --id shop --time day --value units --horizon 28 --output \
+                            forecast.parquet\n  unspool forecast hospital.tsf --output forecast.csv\n  unspool forecast \
+                            taxi.csv --horizon 4\n\nRows: id, time, step, q10 to q90. Without --output they go to standard \
+                            output as CSV.\nA row that is missing from a regular grid counts as a missing value; times go on \
+                            at the step of the last 64 rows.\nWhat cannot be used is written to OUT.rejects.parquet with its \
+                            reason.")]
+    Forecast(ForecastArgs),
+    /// Make a DNA model with fresh random weights (untrained)
+    #[command(
+        after_help = "Examples:\n  unspool init --arch mamba1 --d-model 256 --layers 8 dna-model\n  unspool init --arch \
+                            mamba2 --d-model 128 --layers 4 --head-dim 32 --seed 7 small-model"
+    )]
+    Init(InitArgs),
+    /// Say what a file or a model holds
+    #[command(
+        after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
+    )]
+    Inspect(InspectArgs),
+}
+
+/// `unspool embed`.
+#[derive(Debug, Args)]
+pub(crate) struct EmbedArgs {
+    /// FASTA, FASTQ, SAM, BAM (also gzipped); or series: CSV, TSF, Parquet
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The model's directory [default for series: the built-in model]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The Parquet file to write
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// mean, last, max (of a record), token (every row) or window:N (mean of every N)
+    #[arg(long, value_name = "POOL", default_value = "mean")]
+    pub(crate) pool: Pooling,
+    /// Layer K, as in the published hidden_states: 0 is the embedding (default: the last, after the final norm)
+    #[arg(long, value_name = "K")]
+    pub(crate) layer: Option<usize>,
+    /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA or BAM
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// `unspool forecast`.
+#[derive(Debug, Args)]
+pub(crate) struct ForecastArgs {
+    /// Series: CSV, TSF or Parquet
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Values to forecast of each series (default: the @horizon of a TSF file)
+    #[arg(long, value_name = "H", value_parser = value_parser!(u32).range(1..=i64::from(MAX_HORIZON)))]
+    pub(crate) horizon: Option<u32>,
+    /// The file to write: CSV if it ends in .csv, else Parquet (default: CSV to standard output)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// The model's directory (default: the built-in model)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// Where a table of series has what.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Series")]
+pub(crate) struct ColumnArgs {
+    /// The column that names the series (default: id, series_id, unique_id or item_id if there is one)
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) id: Option<String>,
+    /// The column of times or step numbers (default: time, timestamp, ds, date or datetime)
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// A column of values, or * for all of numbers; may be repeated (default: value, y or target, else the only one)
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) value: Vec<String>,
+    /// A row is a series, with its values in a list column (Parquet)
+    #[arg(long)]
+    pub(crate) lists: bool,
+    /// Series at once, at most (default: as many as 4 GiB of states hold)
+    #[arg(long, value_name = "N")]
+    pub(crate) max_series: Option<NonZeroUsize>,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunArgs {
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub(crate) device: Device,
+    /// Threads that compute (default: all cores)
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Tokens (bases, or patches of values) in a batch, at most; never changes the result
+    #[arg(long, value_name = "N", default_value = "2048")]
+    pub(crate) batch_tokens: NonZeroUsize,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// No progress, no summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// The best there is: the CPU in this build
+    Auto,
+    /// The CPU, with its widest vector units
+    Cpu,
+    /// An NVIDIA GPU (not in this build)
+    #[value(hide = true)]
+    Cuda,
+}
+
+/// `unspool init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The directory to make
+    #[arg(value_name = "OUT_DIR")]
+    pub(crate) dir: PathBuf,
+    /// The layers' kind
+    #[arg(long, value_enum, default_value_t = Arch::Mamba1)]
+    pub(crate) arch: Arch,
+    /// Model width d
+    #[arg(long, value_name = "D", default_value = "256", value_parser = value_parser!(u32).range(1..=32_768))]
+    pub(crate) d_model: u32,
+    /// Layers
+    #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u32).range(1..=1024))]
+    pub(crate) layers: u32,
+    /// State size n (default: 16 for mamba1, 128 for mamba2)
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
+    pub(crate) n: Option<u32>,
+    /// Convolution width k
+    #[arg(long, value_name = "K", default_value = "4", value_parser = value_parser!(u32).range(1..=64))]
+    pub(crate) k: u32,
+    /// Inner width as a multiple of d
+    #[arg(long, value_name = "E", default_value = "2", value_parser = value_parser!(u32).range(1..=16))]
+    pub(crate) expand: u32,
+    /// Channels of a head (mamba2) (default: 64, or the inner width where that does not divide it)
+    #[arg(long, value_name = "P", value_parser = value_parser!(u32).range(1..))]
+    pub(crate) head_dim: Option<u32>,
+    /// What a token is
+    #[arg(long, value_enum, default_value_t = Vocab::Dna)]
+    pub(crate) vocab: Vocab,
+    /// Seed of the random weights: the same seed gives the same model everywhere
+    #[arg(long, default_value = "0")]
+    pub(crate) seed: u64,
+    /// The model's name (default: the directory's)
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// The layers' kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Arch {
+    /// Mamba (arXiv 2312.00752)
+    Mamba1,
+    /// Mamba-2 (arXiv 2405.21060)
+    Mamba2,
+}
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vocab {
+    /// A base
+    Dna,
+}
+
+/// `unspool inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A file of reads or series, or a model's directory (default: the built-in model)
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnArgs,
+}

@@ -1,0 +1,81 @@
+//! `unspool embed`.
+
+use unspool_model::{Front, Model, Options};
+use unspool_pipelines::{Embed, EmbedOptions, Pooling};
+
+use crate::{
+    args::EmbedArgs,
+    error::{Error, Result},
+    input::{self, Inputs, Kind},
+    model,
+    progress::say,
+    run::{self, Plan},
+};
+
+/// Makes what was typed into a job, and runs it.
+///
+/// # Errors
+/// When the request does not fit the inputs or the model, or the job fails.
+pub(crate) fn run(args: EmbedArgs) -> Result<()> {
+    if args.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        return Err(Error::Usage("--output: CSV cannot hold embeddings: name a .parquet file".into()));
+    }
+    let kind = input::kind(&args.inputs)?;
+    if kind == Kind::Reads && args.model.is_none() {
+        let problem = "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then \
+                       name it with --model DIR";
+        return Err(Error::Usage(problem.into()));
+    }
+    if kind == Kind::Series && args.region.is_some() {
+        return Err(Error::Usage(
+            "--region: regions are of indexed FASTA and BAM files; leave it out for series".into(),
+        ));
+    }
+    let model = model::load(args.model.as_deref(), &args.run)?;
+    fits(&model, kind)?;
+    if !model.info().trained && !args.run.quiet {
+        say(&format!("note: the model {} is untrained: its embeddings mean little", model.info().name));
+    }
+    let options = EmbedOptions {
+        pooling: args.pool,
+        layer: args.layer,
+        pack_tokens: args.run.batch_tokens.get(),
+        max_sequences: max_sequences(&model, &args)?,
+    };
+    let layer = args.layer.unwrap_or(model.info().config.layers);
+    let said = [("command", "embed".to_owned()), ("pool", args.pool.to_string()), ("layer", layer.to_string())];
+    let metadata = run::metadata(&model, &said);
+    let inputs = match kind {
+        Kind::Reads => Inputs::reads(args.inputs.clone(), args.region.clone()),
+        Kind::Series => Inputs::series(&args.inputs, &args.columns)?,
+    };
+    let job = Box::new(Embed::new(model, options)?);
+    run::run(Plan { job, paths: args.inputs, inputs, output: Some(args.output), metadata }, &args.run)
+}
+
+/// Refuses a model that eats something else than the inputs hold.
+fn fits(model: &Model, kind: Kind) -> Result<()> {
+    let name = &model.info().name;
+    let problem = match (model.info().front, kind) {
+        (Front::Dna, Kind::Reads) | (Front::Series, Kind::Series) => return Ok(()),
+        (Front::Tokens, _) => {
+            format!("--model: {name} takes token ids, which no input file holds; name a DNA or series model")
+        }
+        (Front::Dna, Kind::Series) => {
+            format!("--model: {name} takes DNA, and the input holds series; leave --model out")
+        }
+        (Front::Series, Kind::Reads) => {
+            format!("--model: {name} takes series, and the input holds DNA; name a DNA model")
+        }
+    };
+    Err(Error::Usage(problem))
+}
+
+fn max_sequences(model: &Model, args: &EmbedArgs) -> Result<usize> {
+    if let Some(max) = args.columns.max_series {
+        return Ok(max.get());
+    }
+    let by_row = matches!(args.pool, Pooling::Token | Pooling::Window(_));
+    let layers = vec![args.layer.unwrap_or(model.info().config.layers)];
+    model::max_sequences(model, &Options { layers, rows: by_row, pools: !by_row, anomaly: false })
+}

@@ -1,0 +1,51 @@
+//! Why a command ends early, and with which exit code.
+
+use std::path::PathBuf;
+
+/// Why a command ends early: one line for the user each.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Wrong use: the line says what to type instead.
+    #[error("{0}")]
+    Usage(String),
+    /// Asked to stop.
+    #[error("interrupted: no output file was made")]
+    Interrupted,
+    /// Who read standard output has gone.
+    #[error("the output was closed")]
+    OutputClosed,
+    /// A mistake of this program.
+    #[error("a fault in unspool itself: run again with UNSPOOL_LOG=debug and report what it says")]
+    Fault,
+    /// The job failed.
+    #[error(transparent)]
+    Job(#[from] unspool_pipelines::Error),
+    /// The input cannot be read.
+    #[error(transparent)]
+    Ingest(#[from] unspool_ingest::Error),
+    /// The model cannot be loaded or made.
+    #[error(transparent)]
+    Model(#[from] unspool_model::Error),
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file, or what else it was about.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// 2: wrong use; 130: interrupted, as shells say it; 1: data or environment.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Interrupted | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
+            _ => 1,
+        }
+    }
+}
+
+/// The result of a command.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

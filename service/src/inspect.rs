@@ -1,0 +1,117 @@
+//! `unspool inspect`: what a file or a model holds.
+
+mod counts;
+
+use std::path::Path;
+
+use indicatif::{HumanBytes, HumanCount};
+use tokio::runtime::Builder;
+use unspool_ingest::{
+    Reject, Source, format,
+    reads::{self, ReadOptions},
+    tables,
+};
+use unspool_model::{Front, Model, Options, config::MixerConfig, cpu::CpuOptions};
+use unspool_pipelines::state_bytes;
+
+use self::counts::{Count, ReadCounts, SeriesCounts};
+use crate::{
+    args::InspectArgs,
+    error::{Error, Result},
+    input::{self, Kind},
+    print,
+};
+
+/// How many rejects are shown.
+const SHOWN_REJECTS: usize = 3;
+
+/// What is known of a file or a model, as name and value.
+type Facts = Vec<(String, String)>;
+
+/// Prints what the path holds.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn run(args: InspectArgs) -> Result<()> {
+    let facts = match &args.path {
+        None => model(&Model::series(CpuOptions::default())?)?,
+        Some(path) if path.is_dir() => model(&Model::load(path, CpuOptions::default())?)?,
+        Some(path) => file(path, &args)?,
+    };
+    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let lines: Vec<String> = facts.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect();
+    print(&lines.join("\n"))
+}
+
+/// What the file's header says, and what reading it to the end counts.
+fn file(path: &Path, args: &InspectArgs) -> Result<Facts> {
+    let mut facts = format::describe(path)?;
+    match input::kind(&[path.to_owned()])? {
+        Kind::Reads => {
+            let columns = ["start", "last", "sequence", "flag"].map(String::from).to_vec();
+            let source = reads::open(path, &ReadOptions { columns: Some(columns), ..ReadOptions::default() })?;
+            facts.extend(count(source, ReadCounts::default())?);
+        }
+        Kind::Series => match tables::open(&[path.to_owned()], &input::series_options(&args.columns)) {
+            Ok(source) => facts.extend(count(source, SeriesCounts::default())?),
+            // Any table can be looked at, whatever its columns are.
+            Err(error) => facts.push(("series".into(), format!("not as it stands: {error}"))),
+        },
+    }
+    Ok(facts)
+}
+
+/// Reads a source to its end.
+fn count(mut source: impl Source, mut counts: impl Count) -> Result<Facts> {
+    let runtime = Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;
+    let (mut shown, mut rejects): (Vec<Reject>, u64) = (vec![], 0);
+    while let Some(batch) = runtime.block_on(source.next())? {
+        counts.add(&batch.rows);
+        rejects += batch.rejects.len() as u64;
+        let room = SHOWN_REJECTS - shown.len();
+        shown.extend(batch.rejects.into_iter().take(room));
+    }
+    let mut facts = counts.facts();
+    facts.push(("rejects".into(), HumanCount(rejects).to_string()));
+    facts.extend(shown.into_iter().map(|reject| (String::new(), format!("{}: {}", reject.place, reject.reason))));
+    Ok(facts)
+}
+
+/// What a model says of itself.
+fn model(model: &Model) -> Result<Facts> {
+    let (info, config) = (model.info(), &model.info().config);
+    let eats = match (info.front, model.series_shape()) {
+        (Front::Dna, _) => "DNA, one token a base".to_owned(),
+        (Front::Series, Some(shape)) => format!("series, in patches of {} values", shape.patch),
+        _ => "token ids".to_owned(),
+    };
+    let mixer = match config.mixer {
+        MixerConfig::Mamba1 { d_in, n, k, .. } => format!("Mamba-1, inner width {d_in}, n {n}, k {k}"),
+        MixerConfig::Mamba2 { d_in, n, k, heads, head_dim, .. } => {
+            format!("Mamba-2, inner width {d_in}, n {n}, k {k}, {heads} heads of {head_dim}")
+        }
+    };
+    let pooled = Options { layers: vec![config.layers], pools: true, ..Options::default() };
+    let bytes = |options: &Options| state_bytes(model, options).map(|bytes| HumanBytes(bytes as u64));
+    let trained = if info.trained { "yes" } else { "no: its weights are random" };
+    let state = format!("{} a sequence, {} with pools", bytes(&Options::default())?, bytes(&pooled)?);
+    let mut facts = vec![
+        ("model", info.name.clone()),
+        ("trained", trained.to_owned()),
+        ("input", eats),
+        ("backbone", format!("{} layers of width {}: {mixer}", config.layers, config.d)),
+        ("state", state),
+    ];
+    if let Some(shape) = model.series_shape() {
+        let alignment = format!("{:?}", shape.alignment).to_lowercase();
+        let context = HumanCount(shape.context as u64);
+        facts.push((
+            "forecasts",
+            format!("{} values at once, alignment {alignment}, from the last {context}", shape.horizon),
+        ));
+    }
+    facts.push(("digest", info.digest.to_string()));
+    facts.push(("route", info.route.to_string()));
+    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}

@@ -1,0 +1,31 @@
+//! The help texts, as snapshots in `help/`: UNSPOOL_UPDATE_SNAPSHOTS=1 writes them anew.
+
+use std::{env, fs, path::Path};
+
+use crate::command::succeed;
+
+#[test]
+fn help_texts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/help");
+    for (name, arguments) in [
+        ("unspool", "--help"),
+        ("embed", "embed --help"),
+        ("forecast", "forecast --help"),
+        ("init", "init --help"),
+        ("inspect", "inspect --help"),
+    ] {
+        let text = succeed(Path::new("."), arguments).stdout;
+        let path = folder.join(format!("{name}.txt"));
+        if env::var_os("UNSPOOL_UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(text, fs::read_to_string(&path).unwrap(), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_version_names_the_route() {
+    let text = succeed(Path::new("."), "--version").stdout;
+    let route = text.strip_prefix(concat!("unspool ", env!("CARGO_PKG_VERSION"), " (")).unwrap();
+    assert!(route.trim_end().ends_with(')') && route.len() > 4, "{text}");
+}

@@ -1,0 +1,17 @@
+//! The binary from outside: what it prints, writes and returns.
+
+// The attributes tell clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod embed;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod forecast;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod models;
+#[cfg(test)]
+mod signals;
