@@ -14,7 +14,7 @@ use unspool_model::{Front, Model, Options, Output, Pool, Pooled, State};
 pub use self::pooling::{ParsePoolingError, Pooling};
 use self::table::{Span, Table};
 use crate::{
-    Chunk, End, Error, Job, Result, Scheduler, Sequence, Step, Worker,
+    End, Error, Job, Result, Scheduler, Sequence, Step, Worker,
     featurise::{ReadsFeaturiser, Record, SeriesFeaturiser},
     scheduler::Limits,
     worker::Encoded,
@@ -109,13 +109,6 @@ impl Embed {
         })
     }
 
-    fn queue(&mut self, chunks: Vec<Chunk>) -> Result<()> {
-        for chunk in chunks {
-            self.scheduler.push(chunk).map_err(|_| Error::Rows("a batch of rows is too large to be queued".into()))?;
-        }
-        Ok(())
-    }
-
     /// Takes in what the model gave for a chunk.
     fn take(&mut self, encoded: Encoded) {
         let Encoded { sequence, end, position, output, state } = encoded;
@@ -180,7 +173,7 @@ impl Job for Embed {
                 found
             }
         };
-        self.queue(chunks)?;
+        self.scheduler.push_all(chunks)?;
         Ok(rejects)
     }
 
@@ -196,7 +189,7 @@ impl Job for Embed {
                 let chunks = featuriser.end();
                 let all: Vec<Sequence> = featuriser.series().iter().map(|series| series.sequence).collect();
                 self.closing = all.into_iter();
-                self.queue(chunks)?;
+                self.scheduler.push_all(chunks)?;
                 Ok(vec![])
             }
         }

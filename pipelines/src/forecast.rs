@@ -12,7 +12,7 @@ use unspool_model::{Model, Options, State};
 
 use self::table::Table;
 use crate::{
-    Chunk, Error, Frequency, Job, Result, Scheduler, Step, Worker,
+    Error, Frequency, Job, Result, Scheduler, Step, Worker,
     featurise::{Series, SeriesFeaturiser},
     scheduler::Limits,
 };
@@ -81,13 +81,6 @@ impl Forecaster {
         })
     }
 
-    fn queue(&mut self, chunks: Vec<Chunk>) -> Result<()> {
-        for chunk in chunks {
-            self.scheduler.push(chunk).map_err(|_| Error::Rows("a batch of rows is too large to be queued".into()))?;
-        }
-        Ok(())
-    }
-
     /// Forecasts a pack of the series that have not been forecast yet.
     fn forecast(&mut self) -> Result<Option<Step>> {
         let (Some(next), all) = (&mut self.next, self.featuriser.series()) else { return Ok(None) };
@@ -125,13 +118,13 @@ impl Job for Forecaster {
 
     fn push(&mut self, rows: &RecordBatch) -> Result<Vec<Reject>> {
         let (chunks, rejects) = self.featuriser.featurise(rows)?;
-        self.queue(chunks)?;
+        self.scheduler.push_all(chunks)?;
         Ok(rejects)
     }
 
     fn end(&mut self) -> Result<Vec<Reject>> {
         let chunks = self.featuriser.end();
-        self.queue(chunks)?;
+        self.scheduler.push_all(chunks)?;
         let series = self.featuriser.series();
         self.common = most_frequent(series.iter().filter_map(Series::frequency));
         self.next = Some(0);

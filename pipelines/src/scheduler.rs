@@ -69,6 +69,15 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Queues a batch's chunks.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn push_all(&mut self, chunks: Vec<Chunk>) -> crate::Result<()> {
+        let full = |Full(_)| crate::Error::Rows("a batch of rows is too large to be queued".into());
+        chunks.into_iter().try_for_each(|chunk| self.push(chunk).map_err(full))
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
