@@ -108,8 +108,9 @@ pub(crate) fn summarize(summary: &Summary, output: &str, rejects: Option<&str>) 
     if count == 0 {
         return;
     }
-    let all = rejects.map(|path| format!("; all of them are in {path}")).unwrap_or_default();
-    say(&format!("{} rejected{all}", HumanCount(count)));
+    // Without a file of rejects each was said when it came.
+    let Some(rejects) = rejects else { return say(&format!("{} rejected", HumanCount(count))) };
+    say(&format!("{} rejected; all of them are in {rejects}", HumanCount(count)));
     for reject in &summary.first_rejects {
         say(&format!("  {}: {}", reject.place, reject.reason));
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::stdout,
+    io::{stderr, stdout},
     path::{Path, PathBuf},
 };
 
@@ -66,7 +66,7 @@ async fn drain(plan: Plan, destination: Option<Destination>, cancel: Cancel, qui
     let schema = job.schema();
     let sink: Box<dyn Sink> = match destination {
         Some(destination) => Box::new(FileSink::create(destination, schema)?),
-        None => Box::new(CsvSink::new(stdout(), Path::new(STDOUT), schema)?),
+        None => Box::new(CsvSink::new((stdout(), stderr()), Path::new(STDOUT), schema)?),
     };
     tracing::debug!(inputs = paths.len(), "running");
     let mut display = Display::new(quiet, total_bytes(&paths));

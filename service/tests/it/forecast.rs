@@ -73,6 +73,17 @@ fn odd_series() {
 }
 
 #[test]
+fn without_an_output_rows_and_rejects_are_printed() {
+    let folder = folder();
+    fs::write(folder.path().join("two.csv"), "id,time,value\na,1,1\na,2,2\nb,1,\n").unwrap();
+    let done = succeed(folder.path(), "forecast two.csv --horizon 1 --quiet");
+    let places: Vec<_> =
+        done.stdout.lines().map(|line| line.split(',').take(3).collect::<Vec<_>>().join(",")).collect();
+    assert_eq!(places, ["id,time,step", "a,3,1"]);
+    assert_eq!(done.stderr, "rejected: series 'b': it has no value, only missing ones\n");
+}
+
+#[test]
 fn the_horizon_of_a_tsf_file_is_the_default() {
     let folder = folder();
     let text = "@relation tiny\n@attribute series_name string\n@attribute start_timestamp date\n@frequency monthly\n@horizon 3\n\
