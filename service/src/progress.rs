@@ -32,7 +32,7 @@ impl Display {
             Kind::Quiet
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(total_bytes);
-            let template = "{bar:30} {percent:>3}%  {msg}  {eta} left";
+            let template = "{bar:20} {percent:>3}%  {eta} left  {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
