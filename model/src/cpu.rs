@@ -16,7 +16,7 @@ mod mamba2;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use unspool_kernels::cpu::{self as kernels, Isa, Linear, Out, Team, padded};
+use unspool_kernels::cpu::{self as kernels, Buffer, Isa, Linear, Out, Team, padded};
 
 use self::{mamba1::Mamba1, mamba2::Mamba2};
 use crate::{
@@ -86,17 +86,9 @@ struct Mlp {
 /// Rows of one block on their way through a layer. Kept between calls; grows to the largest block seen.
 #[derive(Default)]
 struct Scratch {
-    residual: Vec<f32>,
-    normed: Vec<f32>,
-    mixer: [Vec<f32>; 5],
-}
-
-/// The first `len` values of a buffer that grows.
-fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
+    residual: Buffer,
+    normed: Buffer,
+    mixer: [Buffer; 5],
 }
 
 impl CpuEncoder {
@@ -145,10 +137,10 @@ impl CpuEncoder {
     }
 
     /// Runs one block of tokens through all layers.
-    fn block(&self, residual: &mut [f32], run: &mut Run<'_, '_>, scratch: (&mut Vec<f32>, &mut [Vec<f32>; 5])) {
+    fn block(&self, residual: &mut [f32], run: &mut Run<'_, '_>, scratch: (&mut Buffer, &mut [Buffer; 5])) {
         let (on, d): (On<'_>, usize) = ((self.isa, &self.team), self.config.d);
         let (normed, buffers) = scratch;
-        let normed = room(normed, residual.len());
+        let normed = normed.room(residual.len());
         run.tap(0, residual, d);
         let mut at = 0;
         for (i, layer) in self.layers.iter().enumerate() {
@@ -178,17 +170,16 @@ impl CpuEncoder {
     }
 
     /// A block's embedded rows, padded.
-    fn embed(&self, input: &Input<'_>, ranges: impl Iterator<Item = std::ops::Range<usize>>, rows: &mut Vec<f32>) {
+    fn embed(&self, input: &Input<'_>, ranges: impl Iterator<Item = std::ops::Range<usize>>, rows: &mut [f32]) {
         let (d, stride) = (self.config.d, padded(self.config.d));
-        rows.clear();
-        for i in ranges.flatten() {
+        for (i, row) in ranges.flatten().zip(rows.chunks_exact_mut(stride)) {
             match input {
                 Input::Tokens(tokens) => {
-                    rows.extend_from_slice(&self.embedding[tokens[i] as usize * stride..][..stride])
+                    row.copy_from_slice(&self.embedding[tokens[i] as usize * stride..][..stride]);
                 }
                 Input::Rows(all) => {
-                    rows.extend_from_slice(&all[i * d..(i + 1) * d]);
-                    rows.resize(rows.len() + stride - d, 0.0);
+                    row[..d].copy_from_slice(&all[i * d..(i + 1) * d]);
+                    row[d..].fill(0.0);
                 }
             }
         }
@@ -238,26 +229,25 @@ impl Encoder for CpuEncoder {
         let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
         let lengths: Vec<usize> = batch.offsets.windows(2).map(|sequence| sequence[1] - sequence[0]).collect();
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        self.team.install(|| {
-            for block in blocks(&lengths, BLOCK) {
-                let starts: Vec<usize> =
-                    block.iter().map(|(sequence, range)| batch.offsets[*sequence] + range.start).collect();
-                let mut offsets = vec![0];
-                offsets.extend(block.iter().scan(0, |end, (_, range)| {
-                    *end += range.len();
-                    Some(*end)
-                }));
-                let mut wanted = block.iter().map(|(sequence, _)| *sequence).peekable();
-                let states = (states.iter_mut().enumerate())
-                    .filter_map(|(i, state)| wanted.next_if_eq(&i).map(|_| &mut state.values[..]))
-                    .collect();
-                let Scratch { residual, normed, mixer } = &mut scratch;
-                let ranges = block.iter().zip(&starts).map(|((_, range), start)| *start..*start + range.len());
-                self.embed(&batch.input, ranges, residual);
-                let mut run = Run { offsets: &offsets, states, starts: starts.clone(), taps, outputs: &mut outputs };
-                self.block(residual, &mut run, (normed, mixer));
-            }
-        });
+        for block in blocks(&lengths, BLOCK) {
+            let starts: Vec<usize> =
+                block.iter().map(|(sequence, range)| batch.offsets[*sequence] + range.start).collect();
+            let mut offsets = vec![0];
+            offsets.extend(block.iter().scan(0, |end, (_, range)| {
+                *end += range.len();
+                Some(*end)
+            }));
+            let mut wanted = block.iter().map(|(sequence, _)| *sequence).peekable();
+            let states = (states.iter_mut().enumerate())
+                .filter_map(|(i, state)| wanted.next_if_eq(&i).map(|_| &mut state.values[..]))
+                .collect();
+            let Scratch { residual, normed, mixer } = &mut scratch;
+            let ranges = block.iter().zip(&starts).map(|((_, range), start)| *start..*start + range.len());
+            let residual = residual.room(offsets[offsets.len() - 1] * padded(self.config.d));
+            self.embed(&batch.input, ranges, residual);
+            let mut run = Run { offsets: &offsets, states, starts: starts.clone(), taps, outputs: &mut outputs };
+            self.block(residual, &mut run, (normed, mixer));
+        }
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         Ok(outputs)
     }
@@ -366,15 +356,15 @@ impl Mlp {
     }
 
     /// `x += fc2(y silu(gate))`, y and gate the halves of `fc1(norm(x))`.
-    fn forward(&self, on: On<'_>, (normed, residual): (&mut [f32], &mut [f32]), buffers: &mut [Vec<f32>; 5]) {
+    fn forward(&self, on: On<'_>, (normed, residual): (&mut [f32], &mut [f32]), buffers: &mut [Buffer; 5]) {
         self.norm.forward(on, residual, normed);
         let rows = residual.len() / self.norm.weight.len();
         let [both, y, ..] = buffers;
         let stride = 2 * self.hidden;
-        let both = room(both, rows * stride);
+        let both = both.room(rows * stride);
         let out = Out { y: &mut *both, stride, accumulate: false };
         self.fc1.forward(on, (normed, self.norm.weight.len()), rows, out);
-        let y = room(y, rows * self.hidden);
+        let y = y.room(rows * self.hidden);
         for (y, both) in y.chunks_exact_mut(self.hidden).zip(both.chunks_exact(stride)) {
             y.copy_from_slice(&both[..self.hidden]);
         }

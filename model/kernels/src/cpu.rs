@@ -7,6 +7,7 @@
 //!
 //! All rows are padded with zeros to a multiple of [`LANES`] values: no kernel has a tail.
 
+mod buffer;
 mod conv;
 mod isa;
 mod linear;
@@ -17,6 +18,7 @@ mod simd;
 mod ssd;
 mod team;
 
+pub use buffer::Buffer;
 pub use conv::{Conv, ConvArgs};
 pub use isa::{Isa, UnknownIsa};
 pub use linear::{Linear, Out};

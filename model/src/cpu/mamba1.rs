@@ -1,8 +1,8 @@
 //! The mixer of Mamba-1 (arXiv 2312.00752) on the CPU kernels.
 
-use unspool_kernels::cpu::{Conv, ConvArgs, LANES, Linear, Out, Scan, ScanArgs, padded, rms_norm_plain};
+use unspool_kernels::cpu::{Buffer, Conv, ConvArgs, LANES, Linear, Out, Scan, ScanArgs, padded, rms_norm_plain};
 
-use super::{On, Part, expand::Regions, room};
+use super::{On, Part, expand::Regions};
 use crate::{config::MixerConfig, weights::Mixer};
 
 /// One layer's mixer, packed.
@@ -52,20 +52,20 @@ impl Mamba1 {
         (normed, residual): (&[f32], &mut [f32]),
         offsets: &[usize],
         (windows, states): (&mut [&mut [f32]], &mut [&mut [f32]]),
-        buffers: &mut [Vec<f32>; 5],
+        buffers: &mut [Buffer; 5],
     ) {
         let t = offsets[offsets.len() - 1];
         let (d, d_in) = (residual.len() / t.max(1), padded(self.d_in));
         let [xz, x, bc, dt, _] = buffers;
-        let xz = room(xz, t * 2 * d_in); // [t, 2 d_in]: x, z
+        let xz = xz.room(t * 2 * d_in); // [t, 2 d_in]: x, z
         let out = Out { y: &mut *xz, stride: 2 * d_in, accumulate: false };
         self.in_proj.forward(on, (normed, d), t, out);
 
-        let x = room(x, t * d_in); // [t, d_in]
+        let x = x.room(t * d_in); // [t, d_in]
         self.conv.forward(on, ConvArgs { x: xz, x_stride: 2 * d_in, offsets, windows, y: x });
 
         let width = self.x_proj.n_out();
-        let bc = room(bc, t * width); // [t, r + 2 n]: dt, B, C
+        let bc = bc.room(t * width); // [t, r + 2 n]: dt, B, C
         self.x_proj.forward(on, (x, d_in), t, Out { y: &mut *bc, stride: width, accumulate: false });
         if let Some(eps) = self.bcdt_norm_eps {
             for row in bc.chunks_exact_mut(width) {
@@ -74,7 +74,7 @@ impl Mamba1 {
                 [dt, b, &mut rest[..self.n]].into_iter().for_each(|part| rms_norm_plain(part, eps));
             }
         }
-        let dt = room(dt, t * d_in); // [t, d_in]
+        let dt = dt.room(t * d_in); // [t, d_in]
         self.dt_proj.forward(on, (bc, width), t, Out { y: &mut *dt, stride: d_in, accumulate: false });
 
         let y = dt; // the scan writes y where it has read dt

@@ -1,10 +1,10 @@
 //! The mixer of Mamba-2 (arXiv 2405.21060) on the CPU kernels.
 
 use unspool_kernels::cpu::{
-    Conv, ConvArgs, LANES, Linear, Out, Ssd, SsdArgs, SsdShape, gated_rms_norm, padded, silu_gate,
+    Buffer, Conv, ConvArgs, LANES, Linear, Out, Ssd, SsdArgs, SsdShape, gated_rms_norm, padded, silu_gate,
 };
 
-use super::{On, Part, expand::Regions, room};
+use super::{On, Part, expand::Regions};
 use crate::{
     config::{Config, MixerConfig},
     weights::Mixer,
@@ -60,26 +60,26 @@ impl Mamba2 {
         (normed, residual): (&[f32], &mut [f32]),
         offsets: &[usize],
         (windows, states): (&mut [&mut [f32]], &mut [&mut [f32]]),
-        buffers: &mut [Vec<f32>; 5],
+        buffers: &mut [Buffer; 5],
     ) {
         let t = offsets[offsets.len() - 1];
         let d = residual.len() / t.max(1);
         let SsdShape { heads, head_dim, groups, .. } = self.shape;
         let (d_in, stride) = (heads * padded(head_dim), self.in_proj.n_out());
         let [all, xbc, dt, y, decay] = buffers;
-        let all = room(all, t * stride); // [t, 2 d_in + 2 groups n + heads]: z, x, B, C, dt
+        let all = all.room(t * stride); // [t, 2 d_in + 2 groups n + heads]: z, x, B, C, dt
         self.in_proj.forward(on, (normed, d), t, Out { y: &mut *all, stride, accumulate: false });
 
-        let xbc = room(xbc, t * self.channels.padded()); // [t, d_in + 2 groups n]: x, B, C
+        let xbc = xbc.room(t * self.channels.padded()); // [t, d_in + 2 groups n]: x, B, C
         let x = &all[d_in.min(all.len())..];
         self.conv.forward(on, ConvArgs { x, x_stride: stride, offsets, windows, y: xbc });
 
         let heads = padded(heads);
-        let dt = room(dt, t * heads); // [t, heads]
+        let dt = dt.room(t * heads); // [t, heads]
         for (dt, all) in dt.chunks_exact_mut(heads).zip(all.chunks_exact(stride)) {
             dt.copy_from_slice(&all[stride - heads..]);
         }
-        let y = room(y, t * d_in); // [t, d_in]
+        let y = y.room(t * d_in); // [t, d_in]
         self.ssd.forward(on, SsdArgs { dt, xbc, offsets, states, y: &mut *y }, decay);
         match &self.norm {
             Some(weight) => {

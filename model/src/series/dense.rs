@@ -34,12 +34,10 @@ impl Dense {
         let (wide, out) = (self.up.n_out(), self.skip.n_out());
         let mut hidden = vec![0.0; rows * wide];
         let mut y = vec![0.0; rows * out];
-        on.1.install(|| {
-            self.up.forward(on, (x, self.up.n_in()), rows, Out { y: &mut hidden, stride: wide, accumulate: false });
-            silu(on, &mut hidden);
-            self.down.forward(on, (&hidden, wide), rows, Out { y: &mut y, stride: out, accumulate: false });
-            self.skip.forward(on, (x, self.skip.n_in()), rows, Out { y: &mut y, stride: out, accumulate: true });
-        });
+        self.up.forward(on, (x, self.up.n_in()), rows, Out { y: &mut hidden, stride: wide, accumulate: false });
+        silu(on, &mut hidden);
+        self.down.forward(on, (&hidden, wide), rows, Out { y: &mut y, stride: out, accumulate: false });
+        self.skip.forward(on, (x, self.skip.n_in()), rows, Out { y: &mut y, stride: out, accumulate: true });
         if out == self.n_out {
             return y;
         }

@@ -1,7 +1,7 @@
 //! Causal depthwise convolution and SiLU over packed sequences, the window carried in the state.
 
 use super::{
-    Isa, LANES, Team, maths, padded,
+    Buffer, Isa, LANES, Team, maths, padded,
     simd::{Simd, on_isa},
     team::Shared,
 };
@@ -16,9 +16,9 @@ pub struct Conv {
     k: usize,
     channels: usize,
     /// `[k][channels]`
-    taps: Vec<f32>,
+    taps: Buffer,
     /// `[channels]`
-    bias: Vec<f32>,
+    bias: Buffer,
 }
 
 /// What a convolution runs over.
@@ -56,7 +56,7 @@ impl Conv {
         assert!(k > 0 && weight.len().is_multiple_of(k), "{k} taps a channel");
         let rows = weight.len() / k;
         let channels = padded(rows);
-        let (mut taps, mut padded_bias) = (vec![0f32; k * channels], vec![0f32; channels]);
+        let (mut taps, mut padded_bias) = (Buffer::zeros(k * channels), Buffer::zeros(channels));
         for (c, row) in weight.chunks_exact(k).enumerate() {
             for (j, value) in row.iter().enumerate() {
                 taps[j * channels + c] = *value;

@@ -4,7 +4,7 @@
 //! outputs, `[panel][n_in][64]`: a step streams them once, a prefill keeps a panel in the cache while all rows pass.
 
 use super::{
-    Isa, LANES, Team, padded,
+    Buffer, Isa, LANES, Team, padded,
     simd::{Simd, on_isa},
     team::Shared,
 };
@@ -20,8 +20,8 @@ const WORTH: usize = 1 << 17;
 pub struct Linear {
     n_in: usize,
     n_out: usize,
-    panels: Vec<f32>,
-    bias: Vec<f32>,
+    panels: Buffer,
+    bias: Buffer,
 }
 
 /// Where a product's rows go.
@@ -44,7 +44,7 @@ impl Linear {
         assert!(n_in > 0 && weight.len().is_multiple_of(n_in), "rows of {n_in}");
         let rows = weight.len() / n_in;
         let n_out = padded(rows);
-        let mut panels = vec![0f32; n_out * n_in];
+        let mut panels = Buffer::zeros(n_out * n_in);
         for (o, row) in weight.chunks_exact(n_in).enumerate() {
             let first = o / PANEL * PANEL;
             let width = PANEL.min(n_out - first);
@@ -52,7 +52,7 @@ impl Linear {
                 panels[first * n_in + k * width + (o - first)] = *value;
             }
         }
-        let mut padded_bias = vec![0f32; n_out];
+        let mut padded_bias = Buffer::zeros(n_out);
         if let Some(bias) = bias {
             assert_eq!(bias.len(), rows, "one bias an output");
             padded_bias[..rows].copy_from_slice(bias);

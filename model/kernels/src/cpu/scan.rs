@@ -9,7 +9,7 @@
 //! each run the state of sixteen channels stays in registers.
 
 use super::{
-    Isa, LANES, Team, maths, padded,
+    Buffer, Isa, LANES, Team, maths, padded,
     simd::{Simd, on_isa},
     team::Shared,
 };
@@ -25,9 +25,9 @@ const WORTH: usize = 1 << 13;
 pub struct Scan {
     n: usize,
     /// `[channels / 16][n][16]`: A log2(e).
-    a: Vec<f32>,
+    a: Buffer,
     /// `[channels]`
-    d: Vec<f32>,
+    d: Buffer,
 }
 
 /// What a scan runs over.
@@ -74,11 +74,11 @@ impl Scan {
     pub fn new(a_log: &[f32], n: usize, d: &[f32]) -> Self {
         assert!(n > 0 && a_log.len() == n * d.len(), "A has n values a channel");
         let channels = padded(d.len());
-        let (mut a, mut padded_d) = (vec![0f32; channels * n], vec![0f32; channels]);
+        let (mut a, mut padded_d) = (Buffer::zeros(channels * n), Buffer::zeros(channels));
         for (c, row) in a_log.chunks_exact(n).enumerate() {
             for (j, value) in row.iter().enumerate() {
                 a[(c / LANES * n + j) * LANES + c % LANES] =
-                    (-f64::from(*value).exp() * std::f64::consts::LOG2_E) as f32;
+                    (-libm::exp(f64::from(*value)) * std::f64::consts::LOG2_E) as f32;
             }
         }
         padded_d[..d.len()].copy_from_slice(d);

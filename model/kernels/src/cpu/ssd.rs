@@ -10,7 +10,7 @@
 //! sixteen values of n at a time stay in registers, and y's chain waits in memory in between.
 
 use super::{
-    Isa, LANES, Team, maths, padded,
+    Buffer, Isa, LANES, Team, maths, padded,
     simd::{Simd, on_isa},
     team::Shared,
 };
@@ -30,12 +30,12 @@ pub struct Ssd {
     groups: usize,
     n: usize,
     /// `[padded heads]`: A log2(e).
-    a: Vec<f32>,
+    a: Buffer,
     /// `[padded heads]`
-    dt_bias: Vec<f32>,
+    dt_bias: Buffer,
     dt_limit: (f32, f32),
     /// `[heads][width]`
-    d: Vec<f32>,
+    d: Buffer,
 }
 
 /// What a scan runs over.
@@ -101,10 +101,9 @@ impl Ssd {
         assert!(a_log.len() == heads && dt_bias.len() == heads && groups > 0 && heads.is_multiple_of(groups) && n > 0);
         assert!(d.len() == heads || d.len() == heads * head_dim);
         let width = padded(head_dim);
-        let (mut a, mut bias, mut skip) =
-            (vec![0f32; padded(heads)], vec![0f32; padded(heads)], vec![0f32; heads * width]);
+        let (mut a, mut bias, mut skip) = (Buffer::zeros(heads), Buffer::zeros(heads), Buffer::zeros(heads * width));
         for head in 0..heads {
-            a[head] = (-f64::from(a_log[head]).exp() * std::f64::consts::LOG2_E) as f32;
+            a[head] = (-libm::exp(f64::from(a_log[head])) * std::f64::consts::LOG2_E) as f32;
             bias[head] = dt_bias[head];
             for p in 0..head_dim {
                 skip[head * width + p] = if d.len() == heads { d[head] } else { d[head * head_dim + p] };
@@ -129,7 +128,7 @@ impl Ssd {
     ///
     /// # Panics
     /// When the sizes do not fit.
-    pub fn forward(&self, (isa, team): (Isa, &Team), args: SsdArgs<'_, '_>, decay: &mut Vec<f32>) {
+    pub fn forward(&self, (isa, team): (Isa, &Team), args: SsdArgs<'_, '_>, decay: &mut Buffer) {
         let (t, stride, width) = (args.offsets[args.offsets.len() - 1], self.xbc_width(), self.heads * self.width);
         if t == 0 {
             return;
@@ -137,12 +136,11 @@ impl Ssd {
         assert!(args.offsets.is_sorted() && args.offsets.len() == args.states.len() + 1);
         assert!(args.dt.len() == t * self.a.len() && args.xbc.len() >= t * stride && args.y.len() >= t * width);
         assert!(args.states.iter().all(|state| state.len() == self.state_len()));
-        decay.clear();
-        decay.resize(args.dt.len(), 0.0);
-        on_isa!(isa, decays, &mut Decays { ssd: self, dt: args.dt, decay }, &mut Decays<'_>);
+        let decay = decay.room(args.dt.len());
+        on_isa!(isa, decays, &mut Decays { ssd: self, dt: args.dt, decay: &mut *decay }, &mut Decays<'_>);
         let y = Shared(args.y.as_mut_ptr());
         let states: Vec<Shared> = args.states.iter_mut().map(|state| Shared(state.as_mut_ptr())).collect();
-        let (dt, decay, xbc, offsets) = (&*args.dt, &decay[..], args.xbc, args.offsets);
+        let (dt, decay, xbc, offsets) = (&*args.dt, &*decay, args.xbc, args.offsets);
         let heads_stride = self.a.len();
         team.run(self.heads * states.len(), t * width * self.n >= WORTH, |task| {
             let (sequence, head) = (task / self.heads, task % self.heads);
