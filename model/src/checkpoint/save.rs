@@ -28,7 +28,11 @@ pub fn save(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])]) -> Result<()
     serialize_to_file(views, Some(metadata), &tensors_path)
         .map_err(|error| Error::Weights { path: tensors_path.clone(), problem: error.to_string() })?;
     let text = format!("{config:#}\n");
-    std::fs::write(&config_path, text).map_err(|source| Error::Io { path: config_path, source })
+    std::fs::write(&config_path, text).map_err(|source| Error::Io { path: config_path.clone(), source })?;
+    // The tensors' file was made for its owner alone: whoever may read the configuration may read them too.
+    let readable =
+        std::fs::metadata(&config_path).and_then(|m| std::fs::set_permissions(&tensors_path, m.permissions()));
+    readable.map_err(|source| Error::Io { path: tensors_path, source })
 }
 
 struct Values<'a> {

@@ -65,6 +65,8 @@ fn what_is_saved_loads_the_same() {
         assert_eq!(Checkpoint::open(&model).unwrap().config.backbone, config);
         assert_eq!(load(&model).unwrap(), weights);
 
+        let permissions = |file| fs::metadata(model.join(file)).unwrap().permissions();
+        assert_eq!(permissions("model.safetensors"), permissions("config.json"), "readable by the same people");
         let text = fs::read_to_string(model.join("config.json")).unwrap();
         let bytes = fs::read(model.join("model.safetensors")).unwrap();
         let mut checkpoint = Checkpoint::from_bytes(&text, &bytes).unwrap();
