@@ -3,8 +3,13 @@ use crate::{Events, Options, cpu::CpuOptions};
 
 #[test]
 fn forecasts_are_those_of_the_reference() {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/series");
-    let model = Model::series(CpuOptions::default()).unwrap();
+    check(&Model::series(CpuOptions::default()).unwrap(), "series");
+    let stream = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/series-stream-1");
+    check(&Model::load(stream.as_ref(), CpuOptions::default()).unwrap(), "series-stream-1");
+}
+
+fn check(model: &Model, goldens: &str) {
+    let dir = format!("{}/tests/goldens/{goldens}", env!("CARGO_MANIFEST_DIR"));
     for case in ["constant", "counts", "gaps", "huge", "season_trend", "short"] {
         let text = std::fs::read_to_string(format!("{dir}/{case}.json")).unwrap();
         let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
