@@ -161,3 +161,6 @@ unsafe fn convolve<S: Simd>(t: &Task<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

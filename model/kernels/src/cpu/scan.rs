@@ -249,3 +249,6 @@ impl<S: Simd> Token<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
