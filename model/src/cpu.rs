@@ -1,4 +1,4 @@
-//! The fast encoder on a CPU: f32, vector units, all cores, and the same bits on every machine.
+//! The fast encoder on a CPU: f32, vector units, all cores, and the same bits on every instruction set.
 //!
 //! Hidden rows lie in padded rows ([`padded`]), tokens of all sequences one after the other. Each layer is, for a block
 //! of tokens:

@@ -1,4 +1,4 @@
-//! CPU kernels that give the same bits on every machine with fused multiply-add.
+//! CPU kernels that give the same bits whatever the instruction set.
 //!
 //! Every kernel is written once, over 16 lanes (`Simd`), and compiled for AVX-512, for AVX2 and without vector
 //! instructions. All three do the same IEEE operations in the same order: products are one chain of fused
