@@ -20,6 +20,7 @@ mod job;
 mod pipeline;
 mod scheduler;
 pub mod sink;
+pub mod store;
 #[cfg(test)]
 mod testing;
 mod worker;
