@@ -3,6 +3,7 @@
 //! Letters, everywhere: `b` sequences, `l` length, `t` tokens of all sequences together, `d` model width, `d_in` inner
 //! width, `n` state size, `k` convolution width, `r` rank of dt.
 
+pub mod backward;
 mod blocks;
 pub mod checkpoint;
 pub mod config;

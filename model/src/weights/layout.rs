@@ -18,7 +18,7 @@ pub struct Spec {
 /// A backbone's tensors, in order.
 pub fn specs(config: &Config) -> Vec<Spec> {
     let mut specs = Vec::new();
-    let built = Backbone::build(config, |spec| {
+    let built = Backbone::<f32>::build(config, |spec| {
         specs.push(spec.clone());
         Ok(Vec::new())
     });
@@ -26,12 +26,12 @@ pub fn specs(config: &Config) -> Vec<Spec> {
     specs
 }
 
-impl Backbone {
+impl<T> Backbone<T> {
     /// Builds a backbone by asking for each of its tensors in order.
     ///
     /// # Errors
     /// Those of `tensor`.
-    pub fn build(config: &Config, tensor: impl FnMut(&Spec) -> Result<Vec<f32>>) -> Result<Self> {
+    pub fn build(config: &Config, tensor: impl FnMut(&Spec) -> Result<Vec<T>>) -> Result<Self> {
         let mut builder = Builder { config, tensor };
         let (d, vocab) = (config.d, config.vocab);
         let embedding = match vocab {
@@ -46,8 +46,26 @@ impl Backbone {
     }
 
     /// The tensors and their values, in the order of [`specs`].
-    pub fn tensors(&self, config: &Config) -> Vec<(Spec, &[f32])> {
+    pub fn tensors(&self, config: &Config) -> Vec<(Spec, &[T])> {
         specs(config).into_iter().zip(self.parts()).collect()
+    }
+
+    /// The tensors, to be changed in place, in the order of [`specs`].
+    pub fn tensors_mut(&mut self) -> Vec<&mut [T]> {
+        let embedding = Some(&mut self.embedding).filter(|embedding| !embedding.is_empty());
+        let layers = self.layers.iter_mut().flat_map(Layer::parts_mut);
+        let rest = self.norm_f.parts_mut().into_iter().chain(self.lm_head.as_deref_mut());
+        embedding.map(Vec::as_mut_slice).into_iter().chain(layers).chain(rest).collect()
+    }
+
+    /// The same weights in another type of number.
+    ///
+    /// # Errors
+    /// When a tensor's size is not the configuration's.
+    pub fn map<U>(&self, config: &Config, number: impl Fn(&T) -> U) -> Result<Backbone<U>> {
+        self.check(config)?;
+        let mut parts = self.parts().into_iter();
+        Backbone::build(config, |_| Ok(parts.next().unwrap_or_default().iter().map(&number).collect()))
     }
 
     /// Checks every tensor's size.
@@ -68,7 +86,7 @@ impl Backbone {
         Err(Error::Input(format!("{} tensors; this configuration has {}", parts.len(), specs.len())))
     }
 
-    fn parts(&self) -> Vec<&[f32]> {
+    fn parts(&self) -> Vec<&[T]> {
         let embedding = Some(&self.embedding).filter(|embedding| !embedding.is_empty());
         let layers = self.layers.iter().flat_map(Layer::parts);
         let rest = self.norm_f.parts().into_iter().chain(self.lm_head.as_deref());
@@ -81,12 +99,12 @@ struct Builder<'a, F> {
     tensor: F,
 }
 
-impl<F: FnMut(&Spec) -> Result<Vec<f32>>> Builder<'_, F> {
-    fn take(&mut self, name: String, shape: &[usize]) -> Result<Vec<f32>> {
+impl<T, F: FnMut(&Spec) -> Result<Vec<T>>> Builder<'_, F> {
+    fn take(&mut self, name: String, shape: &[usize]) -> Result<Vec<T>> {
         (self.tensor)(&Spec { name, shape: shape.to_vec() })
     }
 
-    fn layer(&mut self, i: usize) -> Result<Layer> {
+    fn layer(&mut self, i: usize) -> Result<Layer<T>> {
         let layer = format!("backbone.layers.{i}");
         let norm = self.norm(&format!("{layer}.norm"))?;
         let mixer = self.mixer(&format!("{layer}.mixer"))?;
@@ -94,27 +112,27 @@ impl<F: FnMut(&Spec) -> Result<Vec<f32>>> Builder<'_, F> {
         Ok(Layer { norm, mixer, mlp })
     }
 
-    fn norm(&mut self, at: &str) -> Result<Norm> {
+    fn norm(&mut self, at: &str) -> Result<Norm<T>> {
         let d = self.config.d;
         let weight = self.take(format!("{at}.weight"), &[d])?;
         let biased = self.config.norm == NormKind::Layer;
         Ok(Norm { weight, bias: biased.then(|| self.take(format!("{at}.bias"), &[d])).transpose()? })
     }
 
-    fn linear(&mut self, at: &str, [n_out, n_in]: [usize; 2], biased: bool) -> Result<Linear> {
+    fn linear(&mut self, at: &str, [n_out, n_in]: [usize; 2], biased: bool) -> Result<Linear<T>> {
         let weight = self.take(format!("{at}.weight"), &[n_out, n_in])?;
         let bias = biased.then(|| self.take(format!("{at}.bias"), &[n_out])).transpose()?;
         Ok(Linear { n_out, n_in, weight, bias })
     }
 
-    fn conv(&mut self, at: &str) -> Result<Conv> {
+    fn conv(&mut self, at: &str) -> Result<Conv<T>> {
         let (channels, k) = (self.config.mixer.conv_channels(), self.config.mixer.k());
         let weight = self.take(format!("{at}.conv1d.weight"), &[channels, 1, k])?;
         let biased = self.config.conv_bias;
         Ok(Conv { weight, bias: biased.then(|| self.take(format!("{at}.conv1d.bias"), &[channels])).transpose()? })
     }
 
-    fn mixer(&mut self, at: &str) -> Result<Mixer> {
+    fn mixer(&mut self, at: &str) -> Result<Mixer<T>> {
         let (d, linear_bias) = (self.config.d, self.config.linear_bias);
         match self.config.mixer {
             MixerConfig::Mamba1 { d_in, n, r, .. } => Ok(Mixer::Mamba1 {
@@ -138,7 +156,7 @@ impl<F: FnMut(&Spec) -> Result<Vec<f32>>> Builder<'_, F> {
         }
     }
 
-    fn mlp(&mut self, layer: &str) -> Result<Mlp> {
+    fn mlp(&mut self, layer: &str) -> Result<Mlp<T>> {
         let (d, h) = (self.config.d, self.config.mlp_hidden);
         Ok(Mlp {
             norm: self.norm(&format!("{layer}.norm2"))?,
@@ -148,8 +166,8 @@ impl<F: FnMut(&Spec) -> Result<Vec<f32>>> Builder<'_, F> {
     }
 }
 
-impl Layer {
-    fn parts(&self) -> Vec<&[f32]> {
+impl<T> Layer<T> {
+    fn parts(&self) -> Vec<&[T]> {
         let mut parts = self.norm.parts();
         parts.extend(self.mixer.parts());
         if let Some(mlp) = &self.mlp {
@@ -159,8 +177,8 @@ impl Layer {
     }
 }
 
-impl Mixer {
-    fn parts(&self) -> Vec<&[f32]> {
+impl<T> Mixer<T> {
+    fn parts(&self) -> Vec<&[T]> {
         match self {
             Mixer::Mamba1 { in_proj, conv, x_proj, dt_proj, a_log, d, out_proj } => {
                 let inputs = [in_proj.parts(), conv.parts(), x_proj.parts(), dt_proj.parts()].concat();
@@ -174,24 +192,65 @@ impl Mixer {
     }
 }
 
-impl Linear {
-    fn parts(&self) -> Vec<&[f32]> {
-        with_bias(&self.weight, &self.bias)
+impl<T> Layer<T> {
+    fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        let mlp = self.mlp.as_mut().map(|mlp| (mlp.norm.parts_mut(), mlp.fc1.parts_mut(), mlp.fc2.parts_mut()));
+        let mlp = mlp.into_iter().flat_map(|(norm, fc1, fc2)| norm.into_iter().chain(fc1).chain(fc2));
+        self.norm.parts_mut().into_iter().chain(self.mixer.parts_mut()).chain(mlp).collect()
     }
 }
 
-impl Norm {
-    fn parts(&self) -> Vec<&[f32]> {
-        with_bias(&self.weight, &self.bias)
+impl<T> Mixer<T> {
+    fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        match self {
+            Mixer::Mamba1 { in_proj, conv, x_proj, dt_proj, a_log, d, out_proj } => {
+                let inputs = in_proj.parts_mut().into_iter().chain(conv.parts_mut());
+                let inputs = inputs.chain(x_proj.parts_mut()).chain(dt_proj.parts_mut());
+                inputs.chain([&mut a_log[..], &mut d[..]]).chain(out_proj.parts_mut()).collect()
+            }
+            Mixer::Mamba2 { in_proj, conv, dt_bias, a_log, d, norm, out_proj } => {
+                let inputs = in_proj.parts_mut().into_iter().chain(conv.parts_mut());
+                let inputs = inputs.chain([&mut dt_bias[..], &mut a_log[..], &mut d[..]]);
+                inputs.chain(norm.as_deref_mut()).chain(out_proj.parts_mut()).collect()
+            }
+        }
     }
 }
 
-impl Conv {
-    fn parts(&self) -> Vec<&[f32]> {
+impl<T> Linear<T> {
+    fn parts(&self) -> Vec<&[T]> {
         with_bias(&self.weight, &self.bias)
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        with_bias_mut(&mut self.weight, &mut self.bias)
     }
 }
 
-fn with_bias<'a>(weight: &'a [f32], bias: &'a Option<Vec<f32>>) -> Vec<&'a [f32]> {
+impl<T> Norm<T> {
+    fn parts(&self) -> Vec<&[T]> {
+        with_bias(&self.weight, &self.bias)
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        with_bias_mut(&mut self.weight, &mut self.bias)
+    }
+}
+
+impl<T> Conv<T> {
+    fn parts(&self) -> Vec<&[T]> {
+        with_bias(&self.weight, &self.bias)
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut [T]> {
+        with_bias_mut(&mut self.weight, &mut self.bias)
+    }
+}
+
+fn with_bias<'a, T>(weight: &'a [T], bias: &'a Option<Vec<T>>) -> Vec<&'a [T]> {
     [weight].into_iter().chain(bias.as_deref()).collect()
+}
+
+fn with_bias_mut<'a, T>(weight: &'a mut [T], bias: &'a mut Option<Vec<T>>) -> Vec<&'a mut [T]> {
+    [weight].into_iter().chain(bias.as_deref_mut()).collect()
 }

@@ -90,6 +90,19 @@ impl Team {
         (0..tasks).for_each(task);
     }
 
+    /// Runs `task` on every item, shared among the threads: for safe code, where an item holds what its task writes.
+    ///
+    /// # Panics
+    /// As the tasks do.
+    pub fn each<I: Send>(&self, items: Vec<I>, task: impl Fn(I) + Sync) {
+        let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        self.run(items.len(), true, |i| {
+            if let Some(item) = items[i].lock().ok().and_then(|mut item| item.take()) {
+                task(item);
+            }
+        });
+    }
+
     fn post(&self, phase: &mut u32, tasks: usize, task: Task<'_>) {
         let board = &*self.board;
         *phase = phase.wrapping_add(1);
@@ -216,6 +229,14 @@ mod tests {
             };
             thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(post))));
         }
+    }
+
+    #[test]
+    fn every_item_is_worked_on() {
+        let team = Team::new(3).unwrap();
+        let mut values = vec![0; 1000];
+        team.each(values.chunks_mut(7).enumerate().collect(), |(i, part)| part.fill(i + 1));
+        assert!(values.iter().enumerate().all(|(i, &value)| value == i / 7 + 1));
     }
 
     #[test]
