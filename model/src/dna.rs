@@ -52,11 +52,21 @@ pub fn tokens(bases: &[u8]) -> Result<Vec<u32>, BadBase> {
     bases.iter().enumerate().map(token).collect()
 }
 
+/// Looks at bases without making tokens of them.
+///
+/// # Errors
+/// As [`tokens`].
+pub fn check(bases: &[u8]) -> Result<(), BadBase> {
+    let bad = bases.iter().position(|byte| TABLE[*byte as usize] == NONE);
+    bad.map_or(Ok(()), |at| Err(BadBase { at, byte: bases[at] }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(bases: &[u8], expected: Result<&[u32], BadBase>) {
+        assert_eq!(super::check(bases), expected.map(|_| ()));
         assert_eq!(tokens(bases), expected.map(<[u32]>::to_vec), "{}", bases.escape_ascii());
     }
 

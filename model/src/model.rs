@@ -147,6 +147,18 @@ impl Model {
         }
     }
 
+    /// Whether [`Model::append`] would take these events, whatever else is in its batch.
+    ///
+    /// # Errors
+    /// When they are not what the model eats, or a token or base is unknown.
+    pub fn check_events(&self, events: Events<'_>) -> Result<()> {
+        self.takes(events)?;
+        if let Events::Bases(bases) = events {
+            dna::check(bases).map_err(|e| Error::Input(e.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Refuses a state of another model.
     fn owns(&self, state: &State) -> Result<()> {
         if state.model == self.info.digest {
@@ -159,8 +171,13 @@ impl Model {
     /// Refuses an item that [`Model::append`] could not take in whole.
     fn check(&self, item: &Item<'_>) -> Result<()> {
         self.owns(item.state)?;
+        self.takes(item.events)
+    }
+
+    /// Refuses events of the wrong kind, and unknown tokens.
+    fn takes(&self, events: Events<'_>) -> Result<()> {
         let vocab = self.info.config.vocab;
-        match (self.info.front, item.events) {
+        match (self.info.front, events) {
             (Front::Dna, Events::Bases(_)) | (Front::Series, Events::Values(_)) => Ok(()),
             (Front::Dna | Front::Tokens, Events::Tokens(tokens)) => match tokens.iter().find(|t| **t as usize >= vocab)
             {

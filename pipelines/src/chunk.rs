@@ -28,6 +28,8 @@ pub enum Events {
     Bases(Buffer),
     /// Values of a series; NaN: missing.
     Values(ScalarBuffer<f64>),
+    /// Token ids of a published language model.
+    Tokens(ScalarBuffer<u32>),
 }
 
 impl Events {
@@ -37,6 +39,7 @@ impl Events {
         match self {
             Self::Bases(bases) => bases.len(),
             Self::Values(values) => values.len(),
+            Self::Tokens(tokens) => tokens.len(),
         }
     }
 
@@ -51,6 +54,7 @@ impl Events {
         match self {
             Self::Bases(bases) => Self::Bases(bases.slice_with_length(start, len)),
             Self::Values(values) => Self::Values(values.slice(start, len)),
+            Self::Tokens(tokens) => Self::Tokens(tokens.slice(start, len)),
         }
     }
 
@@ -60,6 +64,7 @@ impl Events {
         match self {
             Self::Bases(bases) => unspool_model::Events::Bases(bases),
             Self::Values(values) => unspool_model::Events::Values(values),
+            Self::Tokens(tokens) => unspool_model::Events::Tokens(tokens),
         }
     }
 }

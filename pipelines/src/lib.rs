@@ -12,6 +12,7 @@
 mod cancel;
 mod chunk;
 pub mod embed;
+pub mod engine;
 mod error;
 pub mod featurise;
 pub mod forecast;
@@ -34,7 +35,7 @@ pub use self::{
     frequency::Frequency,
     job::{Job, Step},
     pipeline::{Pipeline, Progress, Summary},
-    scheduler::{Full, Limits, Scheduler},
+    scheduler::{Full, Limits, Piece, Scheduler},
     sink::{Committed, CsvSink, Destination, FileSink, MemorySink, Sink},
     worker::{Encoded, Worker, state_bytes},
 };
