@@ -1,0 +1,172 @@
+//! The lowest tier: an embedded database of sessions, states and raw histories.
+//!
+//! | table | key | row |
+//! |---|---|---|
+//! | sessions | session | what it is, and the number of the append that its state follows |
+//! | states | session | the last reply and the state |
+//! | history | session, position | raw events from that position on |
+//!
+//! redb was chosen of the well-kept embedded databases: one file of copy-on-write trees, so that a state of hundreds of kilobytes is written
+//! once and not again by compaction, as in trees of merged logs (fjall); a commit is one flush, which many states share; safe code, where
+//! LMDB's (heed) opening is unsafe. A row takes a power of two of pages: up to twice its bytes.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{
+    Error, Result,
+    codec::{Malformed, Reader, Writer},
+    error,
+    events::{History, Raw},
+    key::Sid,
+    record::{About, Body},
+};
+
+const SESSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("sessions");
+const STATES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("states");
+const HISTORY: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("history");
+
+/// Bytes of the database's own cache: states pass through it once, so a large one would not help.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// The database.
+pub(super) struct Disk {
+    path: PathBuf,
+    database: Database,
+}
+
+/// A session to be written.
+pub(super) struct Row {
+    pub sid: Sid,
+    pub about: About,
+    /// The reply and the state, as [`Body`] writes them.
+    pub body: std::sync::Arc<[u8]>,
+    /// Raw events that are not in the database yet.
+    pub history: History,
+    /// Raw events before this position are kept no more.
+    pub history_from: u64,
+    /// Of those before this position, rows that lie before it as a whole may go.
+    pub history_kept: u64,
+}
+
+impl Disk {
+    /// Opens the database, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When the system refuses, or the file is damaged or none of ours.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let failed = |source: redb::Error| failure(path, source);
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|source| failed(source.into()))?;
+        let disk = Self { path: path.to_owned(), database };
+        disk.write(|_, _, _| Ok(()))?;
+        Ok(disk)
+    }
+
+    /// Writes sessions, and removes others, in one commit with one flush.
+    pub(super) fn commit(&self, rows: &[Row], ended: &[Sid]) -> Result<()> {
+        self.write(|sessions, states, history| {
+            for Row { sid, about, body, history: chunks, history_from, history_kept } in rows {
+                let mut writer = Writer::default();
+                about.write(&mut writer);
+                sessions.insert(sid.0, &writer.0[..])?;
+                states.insert(sid.0, &body[..])?;
+                for (position, events) in chunks {
+                    let mut writer = Writer::default();
+                    Raw::write(events.as_model(), &mut writer);
+                    history.insert((sid.0, *position), &writer.0[..])?;
+                }
+                // The last row that begins at or before what is kept holds some of it.
+                let straddling = history.range((sid.0, 0)..=(sid.0, *history_kept))?.next_back().transpose()?;
+                let from = straddling.map_or(0, |(key, _)| key.value().1).max(*history_from);
+                history.retain_in((sid.0, 0)..(sid.0, from), |_, _| false)?;
+            }
+            for sid in ended {
+                sessions.remove(sid.0)?;
+                states.remove(sid.0)?;
+                history.retain_in((sid.0, 0)..=(sid.0, u64::MAX), |_, _| false)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Every session, without its state.
+    pub(super) fn sessions(&self) -> Result<Vec<(Sid, About)>> {
+        let rows = self.read(|read| {
+            let table = read.open_table(SESSIONS)?;
+            let rows = table.iter()?.map(|row| row.map(|(sid, row)| (Sid(sid.value()), row.value().to_vec())));
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        let read = |(sid, row): (Sid, Vec<u8>)| {
+            About::read(&mut Reader(&row)).map(|about| (sid, about)).map_err(|e| self.malformed(sid, e))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// A session's reply and state, as [`Body`] writes them.
+    pub(super) fn body(&self, sid: Sid) -> Result<Vec<u8>> {
+        let row = self.read(|read| Ok(read.open_table(STATES)?.get(sid.0)?.map(|row| row.value().to_vec())))?;
+        row.ok_or_else(|| self.malformed(sid, Malformed("a state")))
+    }
+
+    /// A session's raw events, oldest first.
+    pub(super) fn history(&self, sid: Sid) -> Result<History> {
+        let rows = self.read(|read| {
+            let table = read.open_table(HISTORY)?;
+            let rows = table.range((sid.0, 0)..=(sid.0, u64::MAX))?;
+            let rows = rows.map(|row| row.map(|(key, row)| (key.value().1, row.value().to_vec())));
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        let read = |(position, row): (u64, Vec<u8>)| {
+            Raw::read(&mut Reader(&row)).map(|events| (position, events)).map_err(|e| self.malformed(sid, e))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// A row that is not what was written.
+    pub(super) fn malformed(&self, sid: Sid, what: Malformed) -> Error {
+        let problem = format!("the row of session number {} is damaged: {what}", sid.0);
+        Error::Io { path: self.path.clone(), problem }
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
+        let begun = self.database.begin_read().map_err(redb::Error::from);
+        begun.and_then(|read| work(&read)).map_err(|source| failure(&self.path, source))
+    }
+
+    fn write(&self, work: impl FnOnce(&mut Sessions<'_>, &mut States<'_>, &mut Histories<'_>) -> Done) -> Result<()> {
+        let write = || -> Done {
+            let mut write = self.database.begin_write()?;
+            write.set_durability(Durability::Immediate)?;
+            work(&mut write.open_table(SESSIONS)?, &mut write.open_table(STATES)?, &mut write.open_table(HISTORY)?)?;
+            Ok(write.commit()?)
+        };
+        write().map_err(|source| failure(&self.path, source))
+    }
+}
+
+type Sessions<'a> = redb::Table<'a, u64, &'static [u8]>;
+type States<'a> = redb::Table<'a, u64, &'static [u8]>;
+type Histories<'a> = redb::Table<'a, (u64, u64), &'static [u8]>;
+type Done = Result<(), redb::Error>;
+
+impl Body {
+    /// As a row of the table of states.
+    pub(super) fn row(state: Vec<u8>, reply: unspool_model::Output) -> std::sync::Arc<[u8]> {
+        let mut writer = Writer::default();
+        Self { state, reply, history: vec![] }.write(&mut writer);
+        writer.0.into()
+    }
+}
+
+/// What the database said.
+fn failure(path: &Path, source: redb::Error) -> Error {
+    let problem = match source {
+        redb::Error::Io(source) => error::problem(&source),
+        redb::Error::DatabaseAlreadyOpen => return Error::InUse { path: path.to_owned() },
+        redb::Error::PreviousIo => "an earlier write failed: mend that and restart".into(),
+        other => other.to_string(),
+    };
+    Error::Io { path: path.to_owned(), problem }
+}

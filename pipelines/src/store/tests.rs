@@ -1,0 +1,42 @@
+//! Tests of the store: small models, temporary folders, a given clock.
+
+mod calls;
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use unspool_model::{Events, Item, Model, Options, Output, State};
+
+use super::*;
+use crate::testing::dna_model;
+
+/// A store over the given models.
+fn open_with(dir: Option<&Path>, options: StoreOptions, models: &[Arc<Model>]) -> Result<Store> {
+    let models: HashMap<Digest, Arc<Model>> =
+        models.iter().map(|model| (model.info().digest, Arc::clone(model))).collect();
+    Store::open(dir, options, Arc::new(models))
+}
+
+fn key(id: &str) -> Key {
+    Key::new(b"tenant", id)
+}
+
+/// Embeds: every row, and pools.
+fn embedding(model: &Model) -> Spec {
+    let options = Options { layers: vec![0, 2], rows: true, pools: true, anomaly: false };
+    Spec { model: model.info().digest, options, ttl: None }
+}
+
+fn append(store: &Store, key: &Key, number: u64, bases: &[u8]) -> Result<Applied> {
+    store.append(&[Append::whole(key, number, Events::Bases(bases))], Time(0)).remove(0)
+}
+
+/// The same events without a store.
+fn alone(model: &Model, spec: &Spec, appends: &[&[u8]]) -> (State, Output) {
+    let mut state = model.open(&spec.options).expect("opens");
+    let mut last = Output::default();
+    for bases in appends {
+        let items = &mut [Item { state: &mut state, events: Events::Bases(bases) }];
+        last = model.append(items).expect("appends").remove(0);
+    }
+    (state, last)
+}
