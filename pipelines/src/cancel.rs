@@ -20,6 +20,12 @@ impl Cancel {
         self.0.send_replace(true);
     }
 
+    /// Whether [`Cancel::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until [`Cancel::cancel`] is called; at once if it was.
     pub async fn cancelled(&self) {
         // The sender lives in `self`, so the channel cannot close while this waits.

@@ -21,9 +21,10 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 pub use self::{
     error::{Error, Result},
-    task::{Done, Subject, Task, Ticket, Timings},
+    task::{Appended, Done, Subject, Task, Ticket, Timings},
 };
 use self::{inbox::Inbox, run::Run};
+use crate::store::Store;
 
 /// How much an engine takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +92,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the thread.
+    /// Starts the thread. Appends go to sessions of `store`.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(options: EngineOptions, observer: Observer) -> std::io::Result<Self> {
+    pub fn start(options: EngineOptions, store: Arc<Store>, observer: Observer) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::new(options));
-        let run = Run::new(options, Arc::clone(&inbox), observer);
+        let run = Run::new(options, (Arc::clone(&inbox), store), observer);
         let thread = std::thread::Builder::new().name("unspool-engine".into()).spawn(move || run.run())?;
         Ok(Self { inbox, thread: Some(thread) })
     }

@@ -38,6 +38,9 @@ pub enum Error {
         /// Bytes of one sequence's state.
         state_bytes: usize,
     },
+    /// The store of sessions refused.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// Who reads the output has seen enough.
     #[error("the output was closed")]
     OutputClosed,

@@ -213,7 +213,7 @@ impl<P: Piece> Pack<P> {
             }
             let sequence = piece.sequence();
             let (open, most) = &mut self.open;
-            if len == self.slice && piece.events() > len && open.len() >= *most && !open.contains(&sequence) {
+            if piece.events() > len && open.len() >= *most && !open.contains(&sequence) {
                 self.sequences.remove(&sequence);
                 behind.push(piece);
                 continue;

@@ -212,6 +212,12 @@ impl Store {
         self.shared.list(owner, after, limit, now)
     }
 
+    /// How many sessions an owner has.
+    #[must_use]
+    pub fn count(&self, owner: &[u8]) -> u64 {
+        self.shared.lock().count(owner)
+    }
+
     /// Ends the sessions that have expired, and lets the keeper try again what the disk refused. Call it now and then.
     /// Returns how many ended.
     pub fn sweep(&self, now: Time) -> u64 {

@@ -1272,7 +1272,8 @@ pub mod model_service_client {
                 .insert(GrpcMethod::new("unspool.v1.ModelService", "LoadModel"));
             self.inner.unary(req, path, codec).await
         }
-        /// Unloads a model: no new request or session may name it. Refused while sessions are bound to it, and for the defaults.
+        /// Unloads a model: no request or new session may name it. Sessions bound to it go on, since the store keeps its weights.
+        /// Refused for models that the server was started with.
         pub async fn unload_model(
             &mut self,
             request: impl tonic::IntoRequest<super::UnloadModelRequest>,
@@ -1336,7 +1337,8 @@ pub mod model_service_server {
             tonic::Response<super::LoadModelResponse>,
             tonic::Status,
         >;
-        /// Unloads a model: no new request or session may name it. Refused while sessions are bound to it, and for the defaults.
+        /// Unloads a model: no request or new session may name it. Sessions bound to it go on, since the store keeps its weights.
+        /// Refused for models that the server was started with.
         async fn unload_model(
             &self,
             request: tonic::Request<super::UnloadModelRequest>,
@@ -1658,7 +1660,7 @@ pub struct Session {
     /// Its id, unique among the tenant's sessions.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// The model that it is bound to for life.
+    /// The model that it is bound to for life; `route_changed` only where the reply had to read the state.
     #[prost(message, optional, tag = "2")]
     pub provenance: ::core::option::Option<Provenance>,
     /// What it was opened for.
@@ -1682,9 +1684,6 @@ pub struct Session {
     /// Where its state lies now.
     #[prost(enumeration = "Tier", tag = "9")]
     pub tier: i32,
-    /// When its appends are acknowledged.
-    #[prost(enumeration = "Durability", tag = "10")]
-    pub durability: i32,
 }
 /// A session to open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1701,9 +1700,6 @@ pub struct OpenRequest {
     /// Seconds without a call after which it is closed, at most the server's `limits.session_ttl_s`; 0: the server's default.
     #[prost(uint64, tag = "4")]
     pub ttl_s: u64,
-    /// When its appends are acknowledged, unless they say otherwise.
-    #[prost(enumeration = "Durability", tag = "5")]
-    pub durability: i32,
 }
 /// The session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1719,7 +1715,8 @@ pub struct AppendRequest {
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
     /// 1 for a session's first append, then one more each time. The last number again gives the last reply again and moves
-    /// nothing; any other is refused (FAILED_PRECONDITION) with the number expected.
+    /// nothing; any other is refused (FAILED_PRECONDITION) with the number expected, which `google.rpc.ErrorInfo` of the
+    /// status gives too, in its metadata as `expected`.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
     /// What arrived; may be empty.
@@ -1747,7 +1744,8 @@ pub struct AppendResponse {
     /// With `SessionOptions.anomaly`: one a value, as `Forecast.scores`.
     #[prost(double, repeated, tag = "3")]
     pub scores: ::prost::alloc::vec::Vec<f64>,
-    /// If asked for: `\[horizon, levels\]` quantiles of the next values, one step after the other.
+    /// If asked for: `\[horizon, levels\]` quantiles of the next values, one step after the other. Empty while no value has
+    /// come.
     #[prost(double, repeated, tag = "4")]
     pub quantiles: ::prost::alloc::vec::Vec<f64>,
     /// Their levels.
@@ -1788,7 +1786,7 @@ pub struct ReadResponse {
     /// The session.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
-    /// If asked for: `\[horizon, levels\]`, one step after the other.
+    /// If asked for: `\[horizon, levels\]`, one step after the other. Empty while no value has come.
     #[prost(double, repeated, tag = "2")]
     pub quantiles: ::prost::alloc::vec::Vec<f64>,
     /// Their levels.
@@ -1810,14 +1808,11 @@ pub struct ForkRequest {
     /// The copy's id, as `OpenRequest.session_id`.
     #[prost(string, tag = "2")]
     pub fork_session_id: ::prost::alloc::string::String,
-    /// The copy's, as `OpenRequest.ttl_s`; 0: the original's.
-    #[prost(uint64, tag = "3")]
-    pub ttl_s: u64,
 }
 /// The copy.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForkResponse {
-    /// It goes on with the original's numbers.
+    /// It goes on with the original's numbers, options and time to live.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
 }
@@ -1847,20 +1842,12 @@ pub struct RestoreRequest {
     /// As `OpenRequest.session_id`.
     #[prost(string, tag = "2")]
     pub session_id: ::prost::alloc::string::String,
-    /// As `OpenRequest.ttl_s`.
-    #[prost(uint64, tag = "3")]
-    pub ttl_s: u64,
-    /// As `OpenRequest.durability`.
-    #[prost(enumeration = "Durability", tag = "4")]
-    pub durability: i32,
-    /// The sequence number that its next append is to carry; 0: 1.
-    #[prost(uint64, tag = "5")]
-    pub next_sequence_number: u64,
 }
 /// The session made.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreResponse {
-    /// `provenance.route_changed` tells of a snapshot from another route.
+    /// It goes on with the saved session's numbers, options and time to live; `provenance.route_changed` tells of another
+    /// route.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
 }
@@ -1956,16 +1943,19 @@ pub struct Failure {
     /// Try again after this many milliseconds; 0: as it is, it will not be taken.
     #[prost(uint64, tag = "3")]
     pub retry_after_ms: u64,
+    /// The sequence number expected, where another was given; else 0.
+    #[prost(uint64, tag = "4")]
+    pub expected_sequence_number: u64,
 }
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Durability {
-    /// As the session was opened; there, as DURABILITY_DURABLE.
+    /// DURABILITY_DURABLE where the server keeps sessions on disk, else DURABILITY_MEMORY.
     Unspecified = 0,
     /// As soon as it is computed. A crash may lose it: then `next_sequence_number` says where to go on.
     Memory = 1,
-    /// When it is on disk: no crash of the server loses it.
+    /// When it is on disk: no crash of the server loses it. Refused by a server that keeps sessions in memory only.
     Durable = 2,
 }
 impl Durability {
@@ -2304,6 +2294,7 @@ pub mod session_service_client {
         }
         /// Appends to many sessions over one call. Each message is answered by one message, in order; the server stops reading
         /// while too many wait (`limits.stream_messages`), so a client that sends faster than the server computes is slowed down.
+        /// A server that stops answers what it has read and ends the call with UNAVAILABLE.
         pub async fn stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::StreamRequest>,
@@ -2394,6 +2385,7 @@ pub mod session_service_server {
             + 'static;
         /// Appends to many sessions over one call. Each message is answered by one message, in order; the server stops reading
         /// while too many wait (`limits.stream_messages`), so a client that sends faster than the server computes is slowed down.
+        /// A server that stops answers what it has read and ends the call with UNAVAILABLE.
         async fn stream(
             &self,
             request: tonic::Request<tonic::Streaming<super::StreamRequest>>,

@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use serde::Deserialize;
 use unspool_pipelines::Pooling;
+
+use crate::serve::args::ServeArgs;
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
@@ -66,6 +69,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
     )]
     Inspect(InspectArgs),
+    /// Answer calls over gRPC: embeddings and forecasts
+    #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
+                            127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
+                            proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
+    Serve(Box<ServeArgs>),
 }
 
 /// `unspool embed`.
@@ -159,7 +167,8 @@ pub(crate) struct RunArgs {
 }
 
 /// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Device {
     /// The best there is: the CPU in this build
     Auto,

@@ -10,6 +10,7 @@ mod inspect;
 mod model;
 mod progress;
 mod run;
+mod serve;
 
 use std::{io::Write, process::ExitCode};
 
@@ -24,8 +25,6 @@ use crate::{
 fn main() -> ExitCode {
     // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
     std::panic::set_hook(Box::new(|fault| tracing::debug!("{fault}")));
-    let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = std::panic::catch_unwind(|| match Cli::try_parse() {
         Ok(cli) => dispatch(cli),
         Err(error) => usage(&error),
@@ -45,11 +44,17 @@ fn dispatch(cli: Cli) -> Result<()> {
     if cli.version {
         return print(&format!("unspool {} ({})", env!("CARGO_PKG_VERSION"), model::route()?));
     }
+    // A server has a log of its own kind.
+    if !matches!(cli.command, Some(Command::Serve(_))) {
+        let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     match cli.command {
         Some(Command::Embed(args)) => embed::run(args),
         Some(Command::Forecast(args)) => forecast::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Serve(args)) => serve::run(*args),
         None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
     }
 }

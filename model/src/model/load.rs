@@ -18,6 +18,12 @@ use crate::{
 const SERIES: (&str, &[u8]) =
     (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
 
+/// The one for endless sessions.
+const SERIES_STREAM: (&str, &[u8]) = (
+    include_str!("../../weights/series-stream-1/config.json"),
+    include_bytes!("../../weights/series-stream-1/model.safetensors"),
+);
+
 impl Model {
     /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
     ///
@@ -35,8 +41,20 @@ impl Model {
     /// # Errors
     /// When the options ask for what the machine lacks.
     pub fn series(options: CpuOptions) -> Result<Self> {
-        let digest = Digest::of([SERIES.0.as_bytes(), SERIES.1]);
-        let checkpoint = Checkpoint::from_bytes(SERIES.0, SERIES.1)?;
+        Self::built_in(SERIES, options)
+    }
+
+    /// The series model for endless sessions inside the library: its forecasts cost the same at any point of a stream.
+    ///
+    /// # Errors
+    /// When the options ask for what the machine lacks.
+    pub fn series_stream(options: CpuOptions) -> Result<Self> {
+        Self::built_in(SERIES_STREAM, options)
+    }
+
+    fn built_in((config, weights): (&str, &[u8]), options: CpuOptions) -> Result<Self> {
+        let digest = Digest::of([config.as_bytes(), weights]);
+        let checkpoint = Checkpoint::from_bytes(config, weights)?;
         Self::build(checkpoint, ("series", digest), (Path::new("config.json"), options))
     }
 

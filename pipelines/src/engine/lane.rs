@@ -1,5 +1,7 @@
 //! One model's work: what waits for it, and the step that does some of it.
 
+mod sessions;
+
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroUsize,
@@ -11,13 +13,15 @@ use std::{
 use tokio::sync::oneshot;
 use unspool_model::{Digest, Item, Model, Output, State, series::Forecast};
 
+use self::sessions::Sessions;
 use super::{
-    Done, EngineOptions, Error, Result, Stepped, Subject, Task, Timings,
+    Appended, Done, EngineOptions, Error, Result, Stepped, Subject, Task, Timings,
     inbox::{Inbox, Queued, Size},
 };
 use crate::{
     Chunk, End, Owner, Sequence,
     scheduler::{Limits, Piece, Scheduler},
+    store::Store,
 };
 
 /// What waits for one model.
@@ -27,6 +31,8 @@ pub(super) struct Lane {
     row_events: usize,
     pack_tokens: usize,
     inbox: Arc<Inbox>,
+    store: Arc<Store>,
+    sessions: Sessions,
     chunks: Scheduler<Chunk>,
     forecasts: Scheduler<Ahead>,
     active: HashMap<Sequence, Active>,
@@ -43,7 +49,10 @@ struct Active {
     begun: Option<Instant>,
     compute: Duration,
     state: Option<Arc<State>>,
-    output: Output,
+    output: Arc<Output>,
+    /// Of a session: events that the store has, and what became of them.
+    given: usize,
+    appended: Option<Appended>,
 }
 
 /// A forecast that waits.
@@ -72,7 +81,7 @@ impl Piece for Ahead {
 }
 
 impl Lane {
-    pub(super) fn new(model: &Arc<Model>, options: EngineOptions, inbox: &Arc<Inbox>) -> Self {
+    pub(super) fn new(model: &Arc<Model>, options: EngineOptions, (inbox, store): (&Arc<Inbox>, &Arc<Store>)) -> Self {
         let row_events = model.series_shape().map_or(1, |shape| shape.patch);
         // The inbox has the limits of what waits.
         let limits = |row_events: usize| Limits {
@@ -86,6 +95,8 @@ impl Lane {
             row_events,
             pack_tokens: options.pack_tokens.max(1),
             inbox: Arc::clone(inbox),
+            store: Arc::clone(store),
+            sessions: Sessions::default(),
             chunks: Scheduler::new(limits(row_events)),
             forecasts: Scheduler::new(limits(1)),
             active: HashMap::new(),
@@ -106,11 +117,34 @@ impl Lane {
         let Queued { task, reply, arrived, size } = queued;
         let sequence = Sequence(self.next);
         self.next += 1;
-        let chunk = Chunk { sequence, owner: task.owner, events: task.events.clone(), end: End::Complete };
-        let (begun, compute, state, output) = (None, Duration::ZERO, None, Output::default());
-        self.active.insert(sequence, Active { task, reply, arrived, size, begun, compute, state, output });
+        let enters = match &task.subject {
+            Subject::Session { key, .. } => self.sessions.join(key, sequence),
+            _ => true,
+        };
+        let active = Active {
+            task,
+            reply,
+            arrived,
+            size,
+            begun: None,
+            compute: Duration::ZERO,
+            state: None,
+            output: Arc::default(),
+            given: 0,
+            appended: None,
+        };
+        self.active.insert(sequence, active);
+        if enters {
+            self.enter(sequence);
+        }
+    }
+
+    /// Its events wait for a step from now on.
+    fn enter(&mut self, sequence: Sequence) {
+        let Some(active) = self.active.get(&sequence) else { return };
+        let (owner, events) = (active.task.owner, active.task.events.clone());
         // Never full: the inbox counts what waits.
-        let _ = self.chunks.push(chunk);
+        let _ = self.chunks.push(Chunk { sequence, owner, events, end: End::Complete });
     }
 
     /// Lets go of tasks that nobody waits for: whose ticket is gone, or whose deadline has passed before they began.
@@ -122,6 +156,7 @@ impl Lane {
         }
         self.chunks.retain(|chunk| !gone.contains_key(&chunk.sequence));
         self.forecasts.retain(|ahead| !gone.contains_key(&ahead.sequence));
+        gone.keys().for_each(|sequence| self.abandon(*sequence));
         for (sequence, why) in gone {
             self.finish(sequence, Err(why));
         }
@@ -136,7 +171,9 @@ impl Lane {
         let fill = tokens as f64 / self.pack_tokens as f64;
         let mut sequences: Vec<Sequence> = pack.iter().map(|chunk| chunk.sequence).collect();
         self.begin(&sequences, begin);
-        self.encode(&pack);
+        let (appends, own): (Vec<Chunk>, Vec<Chunk>) = pack.iter().cloned().partition(|chunk| self.is_append(chunk));
+        self.encode(&own);
+        self.append(&appends);
         let ahead = self.forecasts.pack();
         tokens += ahead.iter().map(|ahead| ahead.tokens).sum::<usize>();
         let forecasts: Vec<Sequence> = ahead.iter().map(|ahead| ahead.sequence).collect();
@@ -207,10 +244,13 @@ impl Lane {
 
     fn fail(&mut self, pack: &[Chunk], error: &Error) {
         let failed: Vec<Sequence> = pack.iter().map(|chunk| chunk.sequence).collect();
-        self.chunks.retain(|chunk| !failed.contains(&chunk.sequence));
-        for sequence in failed {
-            self.finish(sequence, Err(error.clone()));
-        }
+        failed.into_iter().for_each(|sequence| self.refuse(sequence, error.clone()));
+    }
+
+    /// A task fails in the midst of its events: none of the rest is taken in.
+    fn refuse(&mut self, sequence: Sequence, error: Error) {
+        self.chunks.retain(|chunk| chunk.sequence != sequence);
+        self.finish(sequence, Err(error));
     }
 
     /// All of a task's events are in: it is done, or its forecast is next.
@@ -249,15 +289,20 @@ impl Lane {
     /// Answers, and forgets the task.
     fn finish(&mut self, sequence: Sequence, result: Result<Option<Forecast>>) {
         let Some(active) = self.active.remove(&sequence) else { return };
-        let Active { task, reply, arrived, size, begun, compute, state, output } = active;
+        let Active { task, reply, arrived, size, begun, compute, state, output, appended, .. } = active;
         let queue = begun.map_or_else(|| arrived.elapsed(), |begun| begun.duration_since(arrived));
         let done = result.and_then(|forecast| {
             let state = state.ok_or(Error::Fault)?;
-            Ok(Done { state, output: Arc::new(output), forecast, timings: Timings { queue, compute } })
+            Ok(Done { state, output, forecast, appended, timings: Timings { queue, compute } })
         });
         self.inbox.left(task.owner, size);
         // Nobody may wait for it any more.
         let _ = reply.send(done);
+        if let Subject::Session { key, .. } = &task.subject
+            && let Some(next) = self.sessions.leave(key, sequence)
+        {
+            self.enter(next);
+        }
     }
 }
 
@@ -275,17 +320,20 @@ impl Active {
             (Some(state), _) => Ok(state),
             (None, Subject::Fresh(options)) => Ok(Arc::new(model.open(options)?)),
             (None, Subject::Fork(state)) => Ok(Arc::clone(state)),
+            // Its state is the store's.
+            (None, Subject::Session { .. }) => Err(Error::Fault),
         }
     }
 
     /// Adds what a chunk gave.
     fn extend(&mut self, output: Output) {
-        if self.output.rows.is_empty() {
-            self.output.rows = output.rows;
+        let all = Arc::make_mut(&mut self.output);
+        if all.rows.is_empty() {
+            all.rows = output.rows;
         } else {
-            self.output.rows.iter_mut().zip(output.rows).for_each(|(all, more)| all.extend(more));
+            all.rows.iter_mut().zip(output.rows).for_each(|(all, more)| all.extend(more));
         }
-        self.output.scores.extend(output.scores);
+        all.scores.extend(output.scores);
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{EngineOptions, Observer, inbox::Inbox, lane::Lane};
+use crate::store::Store;
 
 /// Deadlines are looked at this often.
 const SWEEP: Duration = Duration::from_millis(10);
@@ -15,6 +16,7 @@ const SWEEP: Duration = Duration::from_millis(10);
 pub(super) struct Run {
     options: EngineOptions,
     inbox: Arc<Inbox>,
+    store: Arc<Store>,
     observer: Observer,
     /// Models with work, in turn.
     lanes: VecDeque<Lane>,
@@ -31,8 +33,8 @@ impl Drop for Ending<'_> {
 }
 
 impl Run {
-    pub(super) fn new(options: EngineOptions, inbox: Arc<Inbox>, observer: Observer) -> Self {
-        Self { options, inbox, observer, lanes: VecDeque::new(), swept: Instant::now() }
+    pub(super) fn new(options: EngineOptions, (inbox, store): (Arc<Inbox>, Arc<Store>), observer: Observer) -> Self {
+        Self { options, inbox, store, observer, lanes: VecDeque::new(), swept: Instant::now() }
     }
 
     /// Until the inbox is closed and all is done.
@@ -50,7 +52,7 @@ impl Run {
                 match self.lanes.iter_mut().find(|lane| lane.digest() == digest) {
                     Some(lane) => lane.push(queued),
                     None => {
-                        let mut lane = Lane::new(&queued.task.model, self.options, &self.inbox);
+                        let mut lane = Lane::new(&queued.task.model, self.options, (&self.inbox, &self.store));
                         lane.push(queued);
                         self.lanes.push_back(lane);
                     }

@@ -15,12 +15,16 @@ use unspool_model::{
 };
 
 use super::{Error, Result, inbox::Inbox};
-use crate::{Events, Owner};
+use crate::{
+    Events, Owner,
+    store::{Durable, Key},
+};
 
 /// A forecast counts as this many tokens at least: it copies two backbone states, however short the series.
 const FORECAST_TOKENS: usize = 16;
 
 /// One sequence's work.
+#[derive(Clone)]
 pub struct Task {
     /// Whose it is: owners share the engine fairly.
     pub owner: Owner,
@@ -43,6 +47,13 @@ pub enum Subject {
     Fresh(Options),
     /// A copy of a state; the state itself does not move.
     Fork(Arc<State>),
+    /// A session of the engine's store. Appends to one session are taken in the order in which they came.
+    Session {
+        /// Its name.
+        key: Key,
+        /// The append's number.
+        number: u64,
+    },
 }
 
 /// What a task gave.
@@ -54,8 +65,21 @@ pub struct Done {
     pub output: Arc<Output>,
     /// If asked for.
     pub forecast: Option<Forecast>,
+    /// Of a session.
+    pub appended: Option<Appended>,
     /// How long it took.
     pub timings: Timings,
+}
+
+/// What became of an append.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// Events of the session up to this append.
+    pub position: u64,
+    /// It had been applied before: this is what it gave then.
+    pub repeated: bool,
+    /// When it is safe from a crash.
+    pub durable: Durable,
 }
 
 /// How long a task took.
@@ -77,7 +101,7 @@ impl Task {
         }
         match &self.subject {
             Subject::Fresh(options) => self.model.open(options).map(|_| ()).map_err(Error::from),
-            Subject::Fork(_) => Ok(()),
+            Subject::Fork(_) | Subject::Session { .. } => Ok(()),
         }
     }
 

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex,
@@ -13,6 +14,7 @@ use unspool_model::{Item, Model, Options, Output, Pool, State, series::Forecast}
 use super::*;
 use crate::{
     Events, Owner,
+    store::{self, Key, Spec, StoreOptions, Time},
     testing::{dna_model, series_model},
 };
 
@@ -25,8 +27,14 @@ const SMALL: EngineOptions = EngineOptions {
     owner_percent: 100,
 };
 
+/// A store in memory.
+fn store(models: &[&Arc<Model>]) -> Arc<Store> {
+    let models: HashMap<_, _> = models.iter().map(|model| (model.info().digest, Arc::clone(model))).collect();
+    Arc::new(Store::open(None, StoreOptions::default(), Arc::new(models)).expect("opens"))
+}
+
 fn engine(options: EngineOptions) -> Engine {
-    Engine::start(options, Box::new(|_| ())).expect("a thread")
+    Engine::start(options, store(&[]), Box::new(|_| ())).expect("a thread")
 }
 
 /// An engine that stands still within its first step until the guard is let go.
@@ -38,7 +46,7 @@ fn held(options: EngineOptions) -> (Engine, std::sync::mpsc::Sender<()>, Receive
         let _ = began.send(());
         let _ = wait.lock().expect("not poisoned").recv();
     };
-    (Engine::start(options, Box::new(observer)).expect("a thread"), go, begun)
+    (Engine::start(options, store(&[]), Box::new(observer)).expect("a thread"), go, begun)
 }
 
 fn bases(len: usize, seed: usize) -> Events {
@@ -46,9 +54,16 @@ fn bases(len: usize, seed: usize) -> Events {
     Events::Bases(letters.into())
 }
 
+fn waves(len: usize, seed: usize) -> Vec<f64> {
+    (0..len).map(|i| ((i + seed) as f64 * 0.7).sin() * 10.0 + i as f64 * 0.01).collect()
+}
+
 fn values(len: usize, seed: usize) -> Events {
-    let values: Vec<f64> = (0..len).map(|i| ((i + seed) as f64 * 0.7).sin() * 10.0 + i as f64 * 0.01).collect();
-    Events::Values(values.into())
+    Events::Values(waves(len, seed).into())
+}
+
+fn values_of(len: usize) -> Events {
+    values(len, 0)
 }
 
 fn pooled(layer: usize) -> Options {
@@ -178,4 +193,94 @@ async fn a_closed_engine_works_off_what_waits() {
     assert!(matches!(engine.submit(vec![task(&dna, 0, bases(1, 1))]), Err(Error::Closing)));
     drop(go);
     assert!(join_all(tickets).await.into_iter().all(|done| done.is_ok()));
+}
+
+#[tokio::test]
+async fn appends_of_a_session_follow_one_another_among_other_work() {
+    let series = series_model();
+    let store = store(&[&series]);
+    let engine = Engine::start(SMALL, Arc::clone(&store), Box::new(|_| ())).expect("a thread");
+    let options = Options { anomaly: true, ..Options::default() };
+    let spec = Spec { model: series.info().digest, options: options.clone(), ttl: None };
+    let keys = ["a", "b"].map(|id| Key::new(b"owner", id));
+    let lengths = [3, 900, 0, 40, 1];
+    let all: Vec<Vec<f64>> = lengths.iter().enumerate().map(|(i, len)| waves(*len, i)).collect();
+    let mut tickets = vec![];
+    for key in &keys {
+        store.open_session(key, &spec, Time(0)).expect("opens");
+        for (number, values) in (1..).zip(&all) {
+            let subject = Subject::Session { key: key.clone(), number };
+            let mut append = Task { subject, ..task(&series, 0, Events::Values(values.clone().into())) };
+            append.horizon = NonZeroUsize::new(3);
+            tickets.extend(engine.submit(vec![append, task(&series, 1, values_of(100))]).expect("room"));
+        }
+    }
+    let done: Vec<Done> = join_all(tickets).await.into_iter().map(|done| done.expect("done")).collect();
+    let mut alone = series.open(&options).expect("opens");
+    for (i, values) in all.iter().enumerate() {
+        let mut items = [Item { state: &mut alone, events: unspool_model::Events::Values(values) }];
+        let output = series.append(&mut items).expect("appends").remove(0);
+        let forecast = series.forecast(&[&alone], 3).expect("forecasts").remove(0);
+        for done in [&done[2 * i], &done[2 * (lengths.len() + i)]] {
+            let appended = done.appended.as_ref().expect("a session's");
+            assert_eq!((appended.position, appended.repeated), (alone.position(), false));
+            let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&done.output.scores), bits(&output.scores));
+            assert_eq!(bits(&done.forecast.as_ref().expect("asked for").values), bits(&forecast.values));
+        }
+    }
+    assert_eq!(*store.read(&keys[1], Time(0)).expect("there").state, alone);
+}
+
+#[tokio::test]
+async fn an_append_again_gives_its_reply_again() {
+    let series = series_model();
+    let store = store(&[&series]);
+    let engine = Engine::start(SMALL, Arc::clone(&store), Box::new(|_| ())).expect("a thread");
+    let spec = Spec { model: series.info().digest, options: Options::default(), ttl: None };
+    let key = Key::new(b"owner", "a");
+    store.open_session(&key, &spec, Time(0)).expect("opens");
+    let append = async |number, len| {
+        let subject = Subject::Session { key: key.clone(), number };
+        let append = Task { horizon: NonZeroUsize::new(2), ..task(&series, 0, values_of(len)) };
+        engine.submit(vec![Task { subject, ..append }]).expect("room").remove(0).await
+    };
+    let first = append(1, 1000).await.expect("done");
+    // A long one: its parts stop at the first.
+    let again = append(1, 1000).await.expect("done");
+    let told = |done: &Done| done.appended.as_ref().map(|appended| (appended.position, appended.repeated));
+    assert_eq!((told(&first), told(&again)), (Some((1000, false)), Some((1000, true))));
+    assert_eq!(again.forecast, first.forecast);
+    assert!(matches!(append(3, 1).await, Err(Error::Store(store::Error::Gap { expected: 2, .. }))));
+    append(2, 1).await.expect("goes on");
+    assert!(matches!(append(1, 1000).await, Err(Error::Store(store::Error::Old { .. }))));
+    assert_eq!(engine.load(), Load { tasks: 0, tokens: 0, alive: true });
+}
+
+#[tokio::test]
+async fn an_append_that_nobody_waits_for_is_taken_back() {
+    let series = series_model();
+    let store = store(&[&series]);
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let observer = move |_: &Stepped| {
+        // Sent or let go: both mean go on.
+        let _ = wait.lock().expect("not poisoned").recv();
+    };
+    let engine = Engine::start(SMALL, Arc::clone(&store), Box::new(observer)).expect("a thread");
+    let spec = Spec { model: series.info().digest, options: Options::default(), ttl: None };
+    let key = Key::new(b"owner", "a");
+    store.open_session(&key, &spec, Time(0)).expect("opens");
+    let append = |number, len| Task {
+        subject: Subject::Session { key: key.clone(), number },
+        ..task(&series, 0, values_of(len))
+    };
+    // Long enough for several steps, in the first of which the engine stands still.
+    let gone = engine.submit(vec![append(1, 5000)]).expect("room");
+    go.send(()).expect("listens");
+    drop(gone);
+    let next = engine.submit(vec![append(1, 7)]).expect("room").remove(0);
+    drop(go);
+    let done = next.await.expect("done");
+    assert_eq!(done.appended.map(|appended| appended.position), Some(7));
 }

@@ -367,6 +367,11 @@ impl Index {
         self.expiry.iter().take_while(|(at, _)| *at <= now).map(|(_, sid)| *sid).collect()
     }
 
+    /// How many sessions an owner has.
+    pub(super) fn count(&self, owner: &[u8]) -> u64 {
+        self.owners.get(owner).copied().unwrap_or(0)
+    }
+
     /// An owner's sessions, in the order of their ids, after `after`.
     pub(super) fn of_owner<'a>(&'a self, owner: &[u8], after: Option<&str>) -> impl Iterator<Item = &'a Session> {
         let from = Key::new(owner, after.unwrap_or_default());

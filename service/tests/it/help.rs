@@ -13,6 +13,7 @@ fn help_texts() {
         ("forecast", "forecast --help"),
         ("init", "init --help"),
         ("inspect", "inspect --help"),
+        ("serve", "serve --help"),
     ] {
         let text = succeed(Path::new("."), arguments).stdout;
         let path = folder.join(format!("{name}.txt"));

@@ -1,0 +1,122 @@
+//! What a server takes on: every limit can be set, and at each the answer is a refusal.
+
+use std::time::Duration;
+
+use unspool_pipelines::{engine::EngineOptions, store::StoreOptions};
+
+use super::file::LimitsFile;
+use crate::error::{Error, Result};
+
+/// All limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of a message, in and out.
+    pub(crate) message_bytes: usize,
+    /// Events of a request.
+    pub(crate) request_events: usize,
+    /// Sequences of a request, or appends of a stream's message.
+    pub(crate) request_sequences: usize,
+    /// Values of a forecast.
+    pub(crate) horizon: u32,
+    /// Messages of a stream that are worked on at a time.
+    pub(crate) stream_messages: usize,
+    /// The longest time to live that a session may ask for.
+    pub(crate) session_ttl: Duration,
+    /// That of one that asks for none.
+    pub(crate) default_session_ttl: Duration,
+    /// Sessions of all tenants.
+    pub(crate) sessions: u64,
+    /// Bytes of states in memory; beyond it they lie on disk.
+    pub(crate) session_memory_bytes: u64,
+    /// Tokens that go through a model at once.
+    pub(crate) batch_tokens: usize,
+    /// Tokens that may wait.
+    pub(crate) waiting_tokens: usize,
+    /// Sequences that may wait.
+    pub(crate) waiting_tasks: usize,
+    /// The share of these for one tenant, in percent.
+    pub(crate) tenant_percent: usize,
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// Calls of one connection at once.
+    pub(crate) connection_calls: u32,
+    /// Models loaded at once.
+    pub(crate) models: usize,
+    /// How long a stop waits for calls to end.
+    pub(crate) drain: Duration,
+}
+
+impl Limits {
+    /// The defaults, with what the file says instead.
+    ///
+    /// # Errors
+    /// When a limit is 0 or they do not go together.
+    pub(crate) fn new(file: &LimitsFile) -> Result<Self> {
+        const DAY_S: u64 = 86_400;
+        let limits = Self {
+            message_bytes: file.message_bytes.unwrap_or(64 << 20),
+            request_events: file.request_events.unwrap_or(1 << 20),
+            request_sequences: file.request_sequences.unwrap_or(4096),
+            horizon: file.horizon.unwrap_or(4096),
+            stream_messages: file.stream_messages.unwrap_or(8),
+            session_ttl: Duration::from_secs(file.session_ttl_s.unwrap_or(365 * DAY_S)),
+            default_session_ttl: Duration::from_secs(file.default_session_ttl_s.unwrap_or(7 * DAY_S)),
+            sessions: file.sessions.unwrap_or(1_000_000),
+            session_memory_bytes: file.session_memory_bytes.unwrap_or(1 << 30),
+            batch_tokens: file.batch_tokens.unwrap_or(512),
+            waiting_tokens: file.waiting_tokens.unwrap_or(1 << 20),
+            waiting_tasks: file.waiting_tasks.unwrap_or(1 << 16),
+            tenant_percent: file.tenant_percent.unwrap_or(100),
+            connections: file.connections.unwrap_or(1024),
+            connection_calls: file.connection_calls.unwrap_or(256),
+            models: file.models.unwrap_or(16),
+            drain: Duration::from_secs(file.drain_s.unwrap_or(25)),
+        };
+        limits.check()?;
+        Ok(limits)
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = [
+            ("message_bytes", self.message_bytes),
+            ("request_events", self.request_events),
+            ("request_sequences", self.request_sequences),
+            ("horizon", self.horizon as usize),
+            ("stream_messages", self.stream_messages),
+            ("batch_tokens", self.batch_tokens),
+            ("waiting_tokens", self.waiting_tokens),
+            ("waiting_tasks", self.waiting_tasks),
+            ("connections", self.connections),
+            ("connection_calls", self.connection_calls as usize),
+            ("models", self.models),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Usage(format!("limits.{name}: 1 or more is needed")));
+        }
+        if !(1..=100).contains(&self.tenant_percent) {
+            return Err(Error::Usage("limits.tenant_percent: 1 to 100 is needed".into()));
+        }
+        if self.default_session_ttl > self.session_ttl {
+            return Err(Error::Usage("limits.default_session_ttl_s is more than limits.session_ttl_s".into()));
+        }
+        Ok(())
+    }
+
+    /// The engine's part.
+    pub(crate) fn engine(&self) -> EngineOptions {
+        EngineOptions {
+            pack_tokens: self.batch_tokens,
+            slice_tokens: self.batch_tokens.div_ceil(8),
+            waiting_tokens: self.waiting_tokens,
+            waiting_tasks: self.waiting_tasks,
+            owner_percent: self.tenant_percent,
+            ..EngineOptions::default()
+        }
+    }
+
+    /// The store's part.
+    pub(crate) fn store(&self) -> StoreOptions {
+        let live_bytes = self.session_memory_bytes;
+        StoreOptions { live_bytes, sessions: self.sessions, ..StoreOptions::default() }
+    }
+}

@@ -1,0 +1,109 @@
+//! Every call is counted, timed, and a span of the traces.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tower::{Layer, Service};
+use tracing::{Instrument, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Wraps all services.
+#[derive(Clone, Copy)]
+pub(crate) struct WatchLayer;
+
+/// A watched service.
+#[derive(Clone)]
+pub(crate) struct Watch<S>(S);
+
+impl<S> Layer<S> for WatchLayer {
+    type Service = Watch<S>;
+
+    fn layer(&self, service: S) -> Watch<S> {
+        Watch(service)
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Watch<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let method = known(request.uri().path());
+        let span = tracing::info_span!("call", otel.kind = "server", rpc.method = method, tenant = Empty, code = Empty);
+        if request.headers().contains_key("traceparent") {
+            let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
+            // A span that is not traced takes no parent: nothing is lost.
+            let _ = span.set_parent(parent);
+        }
+        let begin = Instant::now();
+        let answer = span.in_scope(|| self.0.call(request));
+        let watched = async move {
+            let response = answer.await;
+            // A refusal has its code in the headers; all else was 0 up to here.
+            let code = response.as_ref().ok().and_then(|r| r.headers().get("grpc-status")?.to_str().ok()?.parse().ok());
+            let code: u16 = code.unwrap_or(0);
+            tracing::Span::current().record("code", code);
+            tracing::debug!(method, code, took_us = begin.elapsed().as_micros(), "answered");
+            metrics::counter!("unspool_calls_total", "method" => method, "code" => code.to_string()).increment(1);
+            metrics::histogram!("unspool_call_seconds", "method" => method).record(begin.elapsed());
+            response
+        };
+        Box::pin(watched.instrument(span))
+    }
+}
+
+/// The methods that are counted by name: whoever asks for others cannot make new series in the metrics.
+fn known(path: &str) -> &'static str {
+    const KNOWN: [&str; 20] = [
+        "/unspool.v1.EmbeddingService/Embed",
+        "/unspool.v1.ForecastService/Forecast",
+        "/unspool.v1.ModelService/ListModels",
+        "/unspool.v1.ModelService/GetModel",
+        "/unspool.v1.ModelService/LoadModel",
+        "/unspool.v1.ModelService/UnloadModel",
+        "/unspool.v1.SessionService/Open",
+        "/unspool.v1.SessionService/Append",
+        "/unspool.v1.SessionService/Read",
+        "/unspool.v1.SessionService/Fork",
+        "/unspool.v1.SessionService/Snapshot",
+        "/unspool.v1.SessionService/Restore",
+        "/unspool.v1.SessionService/Close",
+        "/unspool.v1.SessionService/List",
+        "/unspool.v1.SessionService/Stream",
+        "/arrow.flight.protocol.FlightService/DoExchange",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ];
+    KNOWN.iter().find(|known| **known == path).copied().unwrap_or("other")
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(|key| key.as_str()).collect()
+    }
+}
