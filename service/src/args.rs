@@ -69,7 +69,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
     )]
     Inspect(InspectArgs),
-    /// Answer calls over gRPC: embeddings and forecasts
+    /// Answer calls over gRPC: sessions, embeddings, forecasts
     #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
                             proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
