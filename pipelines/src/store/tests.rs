@@ -1,10 +1,12 @@
 //! Tests of the store: small models, temporary folders, a given clock.
 
 mod calls;
+mod crash;
+mod laws;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use unspool_model::{Events, Item, Model, Options, Output, State};
+use unspool_model::{Events, dna, Item, Model, Options, Output, State};
 
 use super::*;
 use crate::testing::dna_model;
@@ -39,4 +41,18 @@ fn alone(model: &Model, spec: &Spec, appends: &[&[u8]]) -> (State, Output) {
         last = model.append(items).expect("appends").remove(0);
     }
     (state, last)
+}
+
+/// Random numbers for tests, the same in every run.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
 }
