@@ -1,6 +1,6 @@
 //! What the tests of several jobs share.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use arrow::{
     array::{
@@ -16,13 +16,18 @@ use crate::{Committed, Job, MemorySink, Pipeline, Summary};
 
 /// A tiny DNA model with random weights.
 pub(crate) fn dna_model() -> Arc<Model> {
+    let dir = tempfile::tempdir().expect("a folder");
+    save_dna_model(dir.path());
+    Arc::new(Model::load(dir.path(), CpuOptions::default()).expect("loads"))
+}
+
+/// Writes the files of [`dna_model`].
+pub(crate) fn save_dna_model(dir: &Path) {
     let config = Config { layers: 2, vocab: dna::VOCAB, ..Config::mamba1(8) };
     let weights = init::scattered(&config, 1).expect("the sizes go together");
     let mut json = config.to_json().expect("it can be written");
     json["unspool"] = serde_json::json!({"name": "tiny", "front_end": "dna", "trained": false});
-    let dir = tempfile::tempdir().expect("a folder");
-    checkpoint::save(dir.path(), &json, &weights.tensors(&config)).expect("writes");
-    Arc::new(Model::load(dir.path(), CpuOptions::default()).expect("loads"))
+    checkpoint::save(dir, &json, &weights.tensors(&config)).expect("writes");
 }
 
 /// The built-in series model.

@@ -89,21 +89,14 @@ impl Shared {
     }
 
     /// Brings a session's state up; a repeated append is answered at once.
-    fn begin<'a>(&self, append: &'a Append<'a>, mut taken: Taken, plan: Plan) -> Result<Begun<'a>> {
-        let content = match self.raise(&mut taken) {
-            Ok(content) => content,
-            Err(error) => {
-                self.give_back(taken);
-                return Err(error);
-            }
-        };
+    fn begin<'a>(&self, append: &'a Append<'a>, mut taken: Taken<'_>, plan: Plan) -> Result<Begun<'a>> {
+        let content = self.raise(&mut taken)?;
         let Plan::Run(parts) = plan else {
             let About { number, position, .. } = taken.about;
             let (output, state, durable) = (content.reply, content.state, self.ticket(taken.end));
-            self.give_back(taken);
             return Ok(Begun::Done(Applied { number, position, output, state, repeated: true, durable }));
         };
-        let (sid, about) = taken.into_parts();
+        let (sid, about) = taken.keep();
         let (model, reply) = (content.model, content.reply);
         let given = Ok(Output::default());
         let (state, committed, output, joined) = match parts {

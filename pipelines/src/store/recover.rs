@@ -20,7 +20,7 @@ use super::{
     key::Sid,
     log::{Found, Records},
     record::{Begin, Body, Record},
-    shared::{Shared, Taken},
+    shared::Shared,
 };
 
 /// Bytes of events that are read before they run.
@@ -175,12 +175,13 @@ impl Shared {
             debug_assert_eq!(taken.sid, sid);
             let content = self.raise(&mut taken)?;
             let state = State::clone(&content.state);
-            runs.push(Run { taken, pending, model: content.model, state, reply: Output::default() });
+            let (sid, _) = taken.keep();
+            runs.push(Run { sid, pending, model: content.model, state, reply: Output::default() });
         }
         run(&mut runs)?;
         let mut index = self.lock();
-        for Run { taken, pending, state, reply, .. } in runs {
-            let (sid, position) = (taken.sid, state.position());
+        for Run { sid, pending, state, reply, .. } in runs {
+            let position = state.position();
             let mut used = Time::default();
             for Pending { number, at, lsn, events } in pending {
                 index.logged(sid, lsn);
@@ -229,7 +230,7 @@ impl Window {
 
 /// A session whose appends run again.
 struct Run {
-    taken: Taken,
+    sid: Sid,
     pending: Vec<Pending>,
     model: Arc<Model>,
     state: State,

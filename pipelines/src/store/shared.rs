@@ -42,13 +42,15 @@ pub(super) struct Folder {
     pub _lock: std::fs::File,
 }
 
-/// A session whose state a call has; it must be given back.
-pub(super) struct Taken {
+/// A session whose state a call has. It goes back when this is dropped, unless the call keeps it to move it.
+pub(super) struct Taken<'a> {
+    shared: &'a Shared,
     pub sid: Sid,
     pub about: About,
     /// After its last record.
     pub end: Lsn,
-    slot: Slot,
+    /// `None`: kept.
+    slot: Option<Slot>,
 }
 
 /// A session's content, ready for the model.
@@ -59,10 +61,19 @@ pub(super) struct Content {
     pub reply: Arc<Output>,
 }
 
-impl Taken {
-    /// Lets go of the state, so that whoever holds it last may move it.
-    pub(super) fn into_parts(self) -> (Sid, About) {
-        (self.sid, self.about)
+impl Taken<'_> {
+    /// Keeps the session: whoever holds its state may move it, and settles it afterwards.
+    pub(super) fn keep(mut self) -> (Sid, About) {
+        self.slot = None;
+        (self.sid, self.about.clone())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let mut index = self.shared.lock();
+        self.shared.settle(&mut index, self.sid, slot);
     }
 }
 
@@ -125,7 +136,7 @@ impl Shared {
         keys: &[&Key],
         now: Time,
         mut each: impl FnMut(&mut Index, usize, Sid) -> Result<T>,
-    ) -> Vec<Result<(Taken, T)>> {
+    ) -> Vec<Result<(Taken<'_>, T)>> {
         let mut index = self.lock();
         let sids = loop {
             let sids: Vec<_> = keys.iter().map(|key| index.find(key, now)).collect();
@@ -153,25 +164,25 @@ impl Shared {
             let (about, end, slot) = (session.about.clone(), session.end, session.slot.clone());
             index.busy += 1;
             index.place(sid, Slot::Taken);
-            Ok((Taken { sid, about, end, slot }, given))
+            Ok((Taken { shared: self, sid, about, end, slot: Some(slot) }, given))
         };
         sids.into_iter().enumerate().map(take).collect()
     }
 
     /// A taken session's content; what is not in memory is read from the disk.
-    pub(super) fn raise(&self, taken: &mut Taken) -> Result<Content> {
+    pub(super) fn raise(&self, taken: &mut Taken<'_>) -> Result<Content> {
         let model = self.model(taken.about.spec.model)?;
         let row = match &taken.slot {
-            Slot::Live(state, reply) => {
+            Some(Slot::Live(state, reply)) => {
                 return Ok(Content { model, state: Arc::clone(state), reply: Arc::clone(reply) });
             }
-            Slot::Fresh => None,
-            Slot::Memory(row) => Some(Arc::clone(row)),
-            Slot::Disk => {
+            Some(Slot::Fresh) => None,
+            Some(Slot::Memory(row)) => Some(Arc::clone(row)),
+            Some(Slot::Disk) => {
                 let disk = self.disk().ok_or(Error::MemoryOnly)?;
                 Some(disk.body(taken.sid)?.into())
             }
-            Slot::Taken | Slot::Lost => return Err(Error::Lost(taken.about.key.clone())),
+            Some(Slot::Taken | Slot::Lost) | None => return Err(Error::Lost(taken.about.key.clone())),
         };
         let body = row.map_or_else(|| Ok(Body::default()), |row| Body::read(&mut Reader(&row)));
         let body = body.map_err(|what| Error::Snapshot(format!("session {}: {what}", taken.about.key)))?;
@@ -180,15 +191,11 @@ impl Shared {
             bytes => model.restore(bytes)?,
         };
         let content = Content { model, state: Arc::new(state), reply: Arc::new(body.reply) };
-        taken.slot = Slot::Live(Arc::clone(&content.state), Arc::clone(&content.reply));
+        if taken.slot.as_ref().is_some_and(|slot| !matches!(slot, Slot::Fresh)) {
+            self.lock().stats.raised += 1;
+        }
+        taken.slot = Some(Slot::Live(Arc::clone(&content.state), Arc::clone(&content.reply)));
         Ok(content)
-    }
-
-    /// Gives a session back as it was taken, but raised.
-    pub(super) fn give_back(&self, taken: Taken) {
-        let mut index = self.lock();
-        index.stats.raised += u64::from(matches!(taken.slot, Slot::Live(..)));
-        self.settle(&mut index, taken.sid, taken.slot);
     }
 
     /// A session is free again, and its state stands in `slot`.
@@ -211,12 +218,10 @@ impl Shared {
     /// The content of sessions, which stay as they are.
     pub(super) fn peek(&self, keys: &[&Key], now: Time) -> Vec<Result<(About, Content)>> {
         let taken = self.take(keys, now, |_, _, _| Ok(()));
-        let peek = |taken: Result<(Taken, ())>| {
+        let peek = |taken: Result<(Taken<'_>, ())>| {
             let (mut taken, ()) = taken?;
-            let content = self.raise(&mut taken);
-            let about = taken.about.clone();
-            self.give_back(taken);
-            Ok((about, content?))
+            let content = self.raise(&mut taken)?;
+            Ok((taken.about.clone(), content))
         };
         taken.into_iter().map(peek).collect()
     }

@@ -3,10 +3,11 @@
 mod calls;
 mod crash;
 mod laws;
+mod tiers;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use unspool_model::{Events, dna, Item, Model, Options, Output, State};
+use unspool_model::{Events, Item, Model, Options, Output, State, dna};
 
 use super::*;
 use crate::testing::dna_model;

@@ -43,8 +43,15 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-const GROUPS: [&[&str]; 7] =
-    [&["one"], &["two", "", "three"], &["a record that is longer than the others, by far"], &["4"], &["UFRM"], &["6", "7"], &["8"]];
+const GROUPS: [&[&str]; 7] = [
+    &["one"],
+    &["two", "", "three"],
+    &["a record that is longer than the others, by far"],
+    &["4"],
+    &["UFRM"],
+    &["6", "7"],
+    &["8"],
+];
 
 fn expected(groups: usize) -> Vec<&'static str> {
     GROUPS[..groups].iter().flat_map(|group| group.iter().copied()).collect()
@@ -66,7 +73,12 @@ fn cut_at_every_byte() {
         // And what was written after the cut is read the next time.
         let again = Tail::find(copy.path(), SEGMENT).expect("sound").records();
         let mut all = 0;
-        again.each(|_| { all += 1; Ok(()) }).expect("sound");
+        again
+            .each(|_| {
+                all += 1;
+                Ok(())
+            })
+            .expect("sound");
         assert_eq!(all, expected(before + whole).len() + 1);
     }
 }
@@ -75,7 +87,8 @@ fn cut_at_every_byte() {
 fn every_changed_byte_is_found() {
     let (dir, places) = written(&GROUPS);
     let (last, len) = places.last().expect("a file").clone();
-    let last_frame = places.iter().rev().nth(1).filter(|(path, _)| *path == last).map_or(HEADER as u64, |(_, end)| *end);
+    let last_frame =
+        places.iter().rev().nth(1).filter(|(path, _)| *path == last).map_or(HEADER as u64, |(_, end)| *end);
     for (path, _) in segment::list(dir.path()).expect("files") {
         let name = path.file_name().expect("a name");
         let bytes = fs::read(&path).expect("reads");
@@ -101,9 +114,12 @@ fn every_changed_byte_is_found() {
     }
 }
 
+/// Of a folder with these files.
+type Change = dyn Fn(&Path, &[(PathBuf, Lsn)]);
+
 #[test]
 fn what_is_not_of_a_crash_is_told() {
-    let check = |change: &dyn Fn(&Path, &[(PathBuf, Lsn)]), expected: &str| {
+    let check = |change: &Change, expected: &str| {
         let (dir, _) = written(&GROUPS);
         let files = segment::list(dir.path()).expect("files");
         change(dir.path(), &files);
@@ -137,6 +153,11 @@ fn files_that_are_needed_no_more_go() {
     assert_eq!(segment::list(dir.path()).expect("files")[0], files[1]);
     let mut first = None;
     let tail = Tail::find(dir.path(), SEGMENT).expect("sound");
-    tail.records().each(|found| { first.get_or_insert(found.lsn); Ok(()) }).expect("reads");
+    tail.records()
+        .each(|found| {
+            first.get_or_insert(found.lsn);
+            Ok(())
+        })
+        .expect("reads");
     assert_eq!(first, Some(files[1].1));
 }

@@ -148,11 +148,11 @@ fn child() {
     let mut draw = Draw(next.iter().sum());
     for _ in 0..100_000 {
         let chosen: Vec<u64> = (0..SESSIONS).filter(|_| draw.below(3) > 0).collect();
-        let input: Vec<(Key, Vec<u8>)> =
-            chosen.iter().map(|s| (name(*s), bases(*s, next[*s as usize]))).collect();
-        let batch = chosen.iter().zip(&input).map(|(session, (key, bases))| {
-            Append::whole(key, next[*session as usize], Events::Bases(bases))
-        });
+        let input: Vec<(Key, Vec<u8>)> = chosen.iter().map(|s| (name(*s), bases(*s, next[*s as usize]))).collect();
+        let batch = chosen
+            .iter()
+            .zip(&input)
+            .map(|(session, (key, bases))| Append::whole(key, next[*session as usize], Events::Bases(bases)));
         let applied = store.append(&batch.collect::<Vec<_>>(), Time(0));
         for (session, applied) in chosen.iter().zip(applied) {
             let applied = applied.expect("applied");
@@ -186,7 +186,7 @@ fn killed_at_random() {
             .expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut newest = [0; SESSIONS as usize];
-        for ((session, number), _) in &seen {
+        for (session, number) in seen.keys() {
             newest[*session as usize] = newest[*session as usize].max(*number);
         }
         let mut first = [true; SESSIONS as usize];

@@ -55,8 +55,7 @@ fn name(id: u8) -> Key {
 impl Both {
     fn new(options: StoreOptions, in_folder: bool) -> Self {
         let dir = in_folder.then(|| tempfile::tempdir().expect("a folder"));
-        let mut both =
-            Self { model: dna_model(), dir, options, store: None, plain: BTreeMap::new(), now: 1000 };
+        let mut both = Self { model: dna_model(), dir, options, store: None, plain: BTreeMap::new(), now: 1000 };
         both.store = Some(both.open());
         both
     }
@@ -126,7 +125,9 @@ impl Both {
                 assert_eq!(begun.is_ok(), self.plain.contains_key(&id) && !self.free(id));
             }
             Op::Repeat(id) => self.repeat(id),
-            Op::Fork(from, to) => self.copy(from, to, |both| both.store().fork(&name(from), &name(to), both.now()).map(|_| ())),
+            Op::Fork(from, to) => {
+                self.copy(from, to, |both| both.store().fork(&name(from), &name(to), both.now()).map(|_| ()))
+            }
             Op::Move(from, to) => self.copy(from, to, |both| {
                 let bytes = both.store().snapshot(&name(from), both.now())?;
                 both.store().restore(&name(to), &bytes, both.now()).map(|_| ())
@@ -194,9 +195,8 @@ impl Both {
             }
             expected.push((*id, alive && good));
         }
-        let number = |id: &u8, good: bool| {
-            self.plain.get(id).map_or(1, |plain| plain.appends.len() as u64 + u64::from(!good))
-        };
+        let number =
+            |id: &u8, good: bool| self.plain.get(id).map_or(1, |plain| plain.appends.len() as u64 + u64::from(!good));
         let batch: Vec<_> = (appends.iter().zip(&keys).zip(&expected))
             .map(|(((id, bases), key), (_, good))| Append::whole(key, number(id, *good), Events::Bases(bases)))
             .collect();
@@ -238,7 +238,8 @@ impl Both {
             return;
         }
         let (number, now) = (self.plain[&id].appends.len() as u64, self.now());
-        let append = |number| self.store().append(&[Append::whole(&name(id), number, Events::Bases(b"A"))], now).remove(0);
+        let append =
+            |number| self.store().append(&[Append::whole(&name(id), number, Events::Bases(b"A"))], now).remove(0);
         if number > 0 {
             self.check(id, &append(number).expect("again"), true);
         }
@@ -332,7 +333,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn options() -> impl Strategy<Value = StoreOptions> {
-    let budgets = (prop::sample::select(vec![0, 5000, 20_000, 1 << 30]), prop::sample::select(vec![0, 10_000, 1 << 30]));
+    let budgets =
+        (prop::sample::select(vec![0, 5000, 20_000, 1 << 30]), prop::sample::select(vec![0, 10_000, 1 << 30]));
     let log = (prop::sample::select(vec![1, 2000, 1 << 30]), prop::sample::select(vec![1, 300, 1 << 20]));
     (budgets, log, prop::sample::select(vec![0, 40, 1 << 20])).prop_map(|(budgets, log, history_bytes)| StoreOptions {
         live_bytes: budgets.0,
