@@ -13,6 +13,7 @@ mod describe;
 mod embedding;
 mod error;
 mod figures;
+mod flight;
 mod forecasting;
 mod http;
 mod input;

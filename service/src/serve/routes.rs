@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use tonic::service::Routes;
 use unspool_proto::v1::{
     embedding_service_server::EmbeddingServiceServer, forecast_service_server::ForecastServiceServer,
     model_service_server::ModelServiceServer, session_service_server::SessionServiceServer,
 };
 
-use super::{app::App, embedding::Embeddings, forecasting::Forecasts, models::Models, sessions::Sessions};
+use super::{app::App, embedding::Embeddings, flight::Flight, forecasting::Forecasts, models::Models, sessions::Sessions};
 use crate::error::{Error, Result};
 
 /// Services whose health can be asked for by name.
-pub(crate) const SERVICES: [&str; 4] = [
+pub(crate) const SERVICES: [&str; 5] = [
+    "arrow.flight.protocol.FlightService",
     "unspool.v1.EmbeddingService",
     "unspool.v1.ForecastService",
     "unspool.v1.ModelService",
@@ -38,6 +40,7 @@ pub(crate) fn all(app: &Arc<App>) -> Result<Routes> {
         .add_service(EmbeddingServiceServer::new(Embeddings(Arc::clone(app))).max_decoding_message_size(size))
         .add_service(ForecastServiceServer::new(Forecasts(Arc::clone(app))).max_decoding_message_size(size))
         .add_service(ModelServiceServer::new(Models(Arc::clone(app))).max_decoding_message_size(size))
-        .add_service(SessionServiceServer::new(Sessions(Arc::clone(app))).max_decoding_message_size(size));
+        .add_service(SessionServiceServer::new(Sessions(Arc::clone(app))).max_decoding_message_size(size))
+        .add_service(FlightServiceServer::new(Flight(Arc::clone(app))).max_decoding_message_size(size));
     Ok(routes.routes())
 }
