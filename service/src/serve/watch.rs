@@ -1,4 +1,7 @@
-//! Every call is counted, timed, and a span of the traces.
+//! Every call is counted, timed, and a span of the traces; one whose deadline passes is let go.
+
+mod answer;
+mod deadline;
 
 use std::{
     pin::Pin,
@@ -8,10 +11,20 @@ use std::{
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tonic::codegen::http::{HeaderMap, Request, Response};
+use tokio::time::timeout;
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{
+        Bytes, StdError,
+        http::{HeaderMap, Request, Response},
+    },
+};
 use tower::{Layer, Service};
 use tracing::{Instrument, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use self::answer::{Call, watched};
 
 /// Wraps all services.
 #[derive(Clone, Copy)]
@@ -32,13 +45,14 @@ impl<S> Layer<S> for WatchLayer {
 impl<S, B, R> Service<Request<B>> for Watch<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<StdError>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    R: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
@@ -52,20 +66,20 @@ where
             // A span that is not traced takes no parent: nothing is lost.
             let _ = span.set_parent(parent);
         }
-        let begin = Instant::now();
+        let call = Call { method, begun: Instant::now(), span: span.clone() };
+        let patience = deadline::of(request.headers());
         let answer = span.in_scope(|| self.0.call(request));
-        let watched = async move {
-            let response = answer.await;
-            // A refusal has its code in the headers; all else was 0 up to here.
-            let code = response.as_ref().ok().and_then(|r| r.headers().get("grpc-status")?.to_str().ok()?.parse().ok());
-            let code: u16 = code.unwrap_or(0);
-            tracing::Span::current().record("code", code);
-            tracing::debug!(method, code, took_us = begin.elapsed().as_micros(), "answered");
-            metrics::counter!("unspool_calls_total", "method" => method, "code" => code.to_string()).increment(1);
-            metrics::histogram!("unspool_call_seconds", "method" => method).record(begin.elapsed());
-            response
+        let answered = async move {
+            // Dropped, a call's work leaves the queue.
+            let answered = match patience {
+                Some(patience) => timeout(patience, answer).await,
+                None => Ok(answer.await),
+            };
+            let late = || Status::deadline_exceeded("the deadline passed before there was an answer").into_http();
+            let response = answered.map_or_else(|_| Ok(late()), |answered| Ok(answered?.map(Body::new)))?;
+            Ok(watched(response, call))
         };
-        Box::pin(watched.instrument(span))
+        Box::pin(answered.instrument(span))
     }
 }
 
