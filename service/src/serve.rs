@@ -15,6 +15,7 @@ mod error;
 mod figures;
 mod flight;
 mod forecasting;
+mod health;
 mod http;
 mod input;
 mod ipc;
@@ -38,10 +39,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, runtime::Builder};
 use tonic::{service::InterceptorLayer, transport::Server};
-use tonic_health::{ServingStatus, server::HealthReporter};
 use unspool_pipelines::{Cancel, engine::Engine, store::Store};
 
-use self::{app::App, args::ServeArgs, auth::Auth, config::Config, http::Ready, registry::Registry, watch::WatchLayer};
+use self::{
+    app::App, args::ServeArgs, auth::Auth, config::Config, health::Standing, registry::Registry, watch::WatchLayer,
+};
 use crate::{
     error::{Error, Result},
     print,
@@ -60,7 +62,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     if check {
         // What can only be known by trying: models and certificates.
         Registry::load(&config)?;
-        config.tls.as_ref().map(tls::config).transpose()?;
+        config.tls.as_ref().map(|files| tls::apply(Server::builder(), files)).transpose()?;
         return print(config.describe().trim_end());
     }
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -77,16 +79,17 @@ async fn serve(config: Config) -> Result<()> {
     let listener = bind(config.listen).await?;
     let address =
         listener.local_addr().map_err(|source| Error::Io { path: config.listen.to_string().into(), source })?;
+    let standing = Standing::default();
+    probes(&config, &standing).await?;
     let app = Arc::new(app(&config, stop.clone())?);
-    let ready = Ready::default();
-    probes(&config, &app, &ready).await?;
+    standing.loaded(&app);
     let (reporter, health) = tonic_health::server::health_reporter();
-    say(&reporter, false).await;
+    health::say(&reporter, false).await;
     let mut server = Server::builder()
         .max_concurrent_streams(config.limits.connection_calls)
         .http2_keepalive_interval(Some(KEEPALIVE));
     if let Some(files) = &config.tls {
-        server = server.tls_config(tls::config(files)?).map_err(|error| tls::refused(files, &error))?;
+        server = tls::apply(server, files)?;
     }
     let auth = InterceptorLayer::new(Auth(Arc::new(config.tenants)));
     let router = server.layer(WatchLayer).layer(auth).add_routes(routes::all(&app)?).add_service(health);
@@ -98,13 +101,14 @@ async fn serve(config: Config) -> Result<()> {
         warm::up(&app, &model).await.map_err(|e| Error::Usage(format!("{}: {e}", model.info().name)))?;
     }
     tokio::spawn(stop::sweep(Arc::clone(&app)));
-    say(&reporter, true).await;
-    ready.set(true);
+    standing.set_open(true);
+    health::say(&reporter, true).await;
+    tokio::spawn(health::keep(standing.clone(), reporter.clone()));
     tracing::info!(%address, "ready");
     print(&format!("unspool is ready on {address}"))?;
     stop.cancelled().await;
-    ready.set(false);
-    say(&reporter, false).await;
+    standing.set_open(false);
+    health::say(&reporter, false).await;
     stop::drain(serving, app, config.limits.drain).await
 }
 
@@ -126,20 +130,12 @@ fn app(config: &Config, stop: Cancel) -> Result<App> {
 }
 
 /// Answers probes and metrics, if they are asked for.
-async fn probes(config: &Config, app: &Arc<App>, ready: &Ready) -> Result<()> {
+async fn probes(config: &Config, standing: &Standing) -> Result<()> {
     let handle = figures::install()?;
     let Some(address) = config.metrics_listen else { return Ok(()) };
     let listener = bind(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     print(&format!("unspool answers probes on {address}"))?;
-    tokio::spawn(http::serve(listener, Arc::clone(app), ready.clone(), handle));
+    tokio::spawn(http::serve(listener, standing.clone(), handle));
     Ok(())
-}
-
-/// Tells health checks, of the server and of each service.
-async fn say(reporter: &HealthReporter, serving: bool) {
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in std::iter::once("").chain(routes::SERVICES) {
-        reporter.set_service_status(service, status).await;
-    }
 }

@@ -55,9 +55,18 @@ impl App {
     /// # Errors
     /// As said.
     pub(crate) fn admit(&self, tenant: &Tenant, sequences: usize, events: usize) -> CallResult<()> {
-        CallError::limit("sequences", sequences, (self.limits.request_sequences, "request_sequences"))?;
-        CallError::limit("events", events, (self.limits.request_events, "request_events"))?;
+        CallError::limit("sequences", sequences, (self.limits.request_sequences, "limits.request_sequences"))?;
+        self.admit_events(tenant, events)?;
         tenant.events(events).map_err(CallError::too_fast("events"))
+    }
+
+    /// Refuses more events than a request of the tenant may have.
+    ///
+    /// # Errors
+    /// As said.
+    pub(crate) fn admit_events(&self, tenant: &Tenant, events: usize) -> CallResult<()> {
+        CallError::limit("events", events, (self.limits.request_events, "limits.request_events"))?;
+        CallError::limit("events", events, (tenant.request_events, "tenants.request_events"))
     }
 
     /// Refuses a reply that would be too large.
@@ -65,7 +74,7 @@ impl App {
     /// # Errors
     /// As said.
     pub(crate) fn admit_reply(&self, bytes: usize) -> CallResult<()> {
-        CallError::limit("bytes of the reply", bytes, (self.limits.message_bytes, "message_bytes"))
+        CallError::limit("bytes of the reply", bytes, (self.limits.message_bytes, "limits.message_bytes"))
     }
 
     /// Has tasks done; the results come in the same order. Dropped, what has not begun leaves the queue.

@@ -70,7 +70,7 @@ impl Config {
             tls,
             otlp_endpoint: args.otlp_endpoint.or(file.otlp_endpoint),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
-            limits: Limits::new(&file.limits)?,
+            limits: Limits::new(&file.limits, file.tenants.len())?,
             tenants: Tenants::new(&file.tenants)?,
         };
         config.check_exposure(args.allow_insecure || file.allow_insecure.unwrap_or(false))?;

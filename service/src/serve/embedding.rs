@@ -51,7 +51,7 @@ impl App {
             encoding => encoding == v1::Encoding::ArrowIpc,
         };
         let v1::EmbedRequest { model, sequences, arrow_ipc, layer, normalize, .. } = request;
-        CallError::limit("sequences", sequences.len(), (self.limits.request_sequences, "request_sequences"))?;
+        CallError::limit("sequences", sequences.len(), (self.limits.request_sequences, "limits.request_sequences"))?;
         let table = match (sequences.is_empty(), arrow_ipc.is_empty()) {
             (false, false) => return Err(CallError::invalid("arrow_ipc", "give sequences or arrow_ipc, not both")),
             (_, true) => {

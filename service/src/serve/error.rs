@@ -21,7 +21,7 @@ pub(crate) enum CallError {
         problem: String,
     },
     /// A limit of one request.
-    #[error("{what}: {found}, the limit is {limit} (limits.{setting})")]
+    #[error("{what}: {found}, the limit is {limit} ({setting})")]
     TooLarge {
         /// What there is too much of.
         what: &'static str,
@@ -31,6 +31,16 @@ pub(crate) enum CallError {
         limit: usize,
         /// The setting's name.
         setting: &'static str,
+    },
+    /// The tenant has as many sessions as it may.
+    #[error(
+        "this tenant has {found} sessions, the limit is {limit} (tenants.sessions): close some, or let them expire"
+    )]
+    TooMany {
+        /// How many it has.
+        found: u64,
+        /// The limit.
+        limit: u64,
     },
     /// No such model.
     #[error("there is no model '{0}' here: ModelService.ListModels lists those that are loaded")]
@@ -105,6 +115,7 @@ impl CallError {
         const SOON: Duration = Duration::from_secs(1);
         match self {
             Self::Invalid { .. } | Self::Model(_) | Self::Engine(E::Model(_)) => (Code::InvalidArgument, None),
+            Self::TooMany { .. } => (Code::ResourceExhausted, Some(SOON)),
             Self::TooLarge { .. } | Self::Engine(E::TooLarge { .. }) => (Code::ResourceExhausted, None),
             Self::TooFast { retry_after, .. } | Self::Engine(E::Full { retry_after, .. }) => {
                 (Code::ResourceExhausted, Some(*retry_after))

@@ -3,7 +3,7 @@
 //! The descriptor's command is JSON: what is asked of every batch that follows. Each batch stands for itself and is answered by
 //! one batch, in order; `app_metadata` of the answer tells in JSON what was rejected, and which model answered.
 
-use std::{pin::Pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use arrow::array::RecordBatch;
 use arrow_flight::{
@@ -78,6 +78,9 @@ impl Flight {
         let command = Arc::new(command(first.flight_descriptor.as_ref())?);
         let messages = stream::once(async { Ok(first) }).chain(messages.map_err(FlightError::from));
         let batches = FlightRecordBatchStream::new_from_flight_data(messages);
+        // Whatever damaged bytes make the decoder do, it is the client's error.
+        let damaged = |_| Err(FlightError::DecodeError("damaged".into()));
+        let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| batch.unwrap_or_else(damaged));
         let (app, stop) = (Arc::clone(&self.0), self.0.stop.clone());
         let answers = batches.take_until(async move { stop.cancelled().await }).map(move |batch| {
             let (app, tenant, command) = (Arc::clone(&app), Arc::clone(&tenant), Arc::clone(&command));
@@ -111,11 +114,7 @@ fn refused(error: FlightError) -> CallError {
 }
 
 /// One batch's answer, schema first.
-async fn answer(
-    app: &App,
-    tenant: &Tenant,
-    (command, batch): (&Command, RecordBatch),
-) -> CallResult<Vec<FlightData>> {
+async fn answer(app: &App, tenant: &Tenant, (command, batch): (&Command, RecordBatch)) -> CallResult<Vec<FlightData>> {
     tenant.request().map_err(CallError::too_fast("requests"))?;
     let table = Table::new(&[batch])?;
     let (rows, rejects, provenance) = match command.clone() {

@@ -53,7 +53,11 @@ impl App {
         let options = options.unwrap_or_default();
         let table = match context {
             Some(Context::Series(v1::SeriesBatch { series })) => {
-                CallError::limit("sequences", series.len(), (self.limits.request_sequences, "request_sequences"))?;
+                CallError::limit(
+                    "sequences",
+                    series.len(),
+                    (self.limits.request_sequences, "limits.request_sequences"),
+                )?;
                 Table { front: Front::Series, sequences: input::series(series)?, rejects: vec![] }
             }
             Some(Context::ArrowIpc(bytes)) => Table::new(&ipc::read(&bytes, "arrow_ipc")?)?,
@@ -145,7 +149,7 @@ impl App {
             let problem = format!("{} is no series model: it gives no forecasts", model.info().name);
             return Err(CallError::invalid("model", problem));
         };
-        CallError::limit("horizon", options.horizon as usize, (self.limits.horizon as usize, "horizon"))?;
+        CallError::limit("horizon", options.horizon as usize, (self.limits.horizon as usize, "limits.horizon"))?;
         let horizon = NonZeroUsize::new(options.horizon as usize);
         let horizon = horizon.ok_or_else(|| CallError::invalid("options.horizon", "1 or more is needed"))?;
         let own = &shape.levels;

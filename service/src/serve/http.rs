@@ -1,55 +1,36 @@
 //! `/metrics`, `/livez` and `/readyz` over HTTP.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use axum::{Router, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-use super::{app::App, figures};
+use super::{figures, health::Standing};
 
-/// Whether the server is ready: warmed up, and not stopping.
-#[derive(Clone, Default)]
-pub(crate) struct Ready(Arc<AtomicBool>);
-
-impl Ready {
-    /// Says so.
-    pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// Answers until the server stops.
+/// Answers until the process ends: a server that stops says so.
 ///
 /// # Errors
 /// When the system refuses.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    app: Arc<App>,
-    ready: Ready,
-    handle: PrometheusHandle,
-) -> std::io::Result<()> {
-    let stop = app.stop.clone();
-    let told = |yes: bool, what: &'static str| {
-        if yes { (StatusCode::OK, what) } else { (StatusCode::SERVICE_UNAVAILABLE, "no") }
+pub(crate) async fn serve(listener: TcpListener, standing: Standing, handle: PrometheusHandle) -> std::io::Result<()> {
+    let (live, ready) = (standing.clone(), standing.clone());
+    let livez = move || async move {
+        if live.is_alive() {
+            (StatusCode::OK, "alive\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the thread that computes has ended\n")
+        }
     };
-    let (live, readiness) = (Arc::clone(&app), Arc::clone(&app));
-    // Alive: the thread that computes runs. A server without it only looks alive.
-    let livez = move || async move { told(live.engine.load().alive, "alive") };
-    let readyz = move || async move { told(ready.get() && readiness.engine.load().alive, "ready") };
+    let readyz = move || async move {
+        match ready.ready() {
+            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+            Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        }
+    };
     let metrics = move || async move {
-        figures::gauges(&app);
+        standing.app().into_iter().for_each(|app| figures::gauges(app));
         handle.run_upkeep();
         handle.render()
     };
     let router =
         Router::new().route("/metrics", get(metrics)).route("/livez", get(livez)).route("/readyz", get(readyz));
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    axum::serve(listener, router).await
 }

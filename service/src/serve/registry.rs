@@ -161,7 +161,7 @@ impl Registry {
             (Ok(folder), Ok(dir)) if dir.starts_with(&folder) => dir,
             _ => return Err(CallError::UnknownModel(path.into())),
         };
-        CallError::limit("models", self.entries().len() + 1, (self.most, "models"))?;
+        CallError::limit("models", self.entries().len() + 1, (self.most, "limits.models"))?;
         let model = Model::load(&dir, self.options)?;
         self.add(model, Some(dir), false).map_err(|error| CallError::Model(error.to_string()))
     }

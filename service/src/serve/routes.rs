@@ -9,7 +9,9 @@ use unspool_proto::v1::{
     model_service_server::ModelServiceServer, session_service_server::SessionServiceServer,
 };
 
-use super::{app::App, embedding::Embeddings, flight::Flight, forecasting::Forecasts, models::Models, sessions::Sessions};
+use super::{
+    app::App, embedding::Embeddings, flight::Flight, forecasting::Forecasts, models::Models, sessions::Sessions,
+};
 use crate::error::{Error, Result};
 
 /// Services whose health can be asked for by name.

@@ -136,9 +136,7 @@ impl App {
         if there < tenant.sessions {
             return Ok(());
         }
-        let (found, limit) = (usize::try_from(there).unwrap_or(usize::MAX), usize::try_from(tenant.sessions));
-        let (what, limit) = ("sessions of this tenant", limit.unwrap_or(usize::MAX));
-        Err(CallError::TooLarge { what, found: found.saturating_add(1), limit, setting: "tenants.sessions" })
+        Err(CallError::TooMany { found: there, limit: tenant.sessions })
     }
 
     /// Waits until the disk has it, if there is one.

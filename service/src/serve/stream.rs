@@ -49,13 +49,13 @@ async fn accept(app: &App, tenant: &Tenant, message: v1::StreamRequest) -> Resul
     while let Err(wait) = tenant.request() {
         tokio::time::sleep(wait.0).await;
     }
-    CallError::limit("appends", appends.len(), (app.limits.request_sequences, "request_sequences"))?;
+    CallError::limit("appends", appends.len(), (app.limits.request_sequences, "limits.request_sequences"))?;
     let mut prepared = Vec::with_capacity(appends.len());
     for request in appends {
         prepared.push(prepare(app, tenant, request).await);
     }
     let events = prepared.iter().flatten().map(|(task, _)| task.events.len()).sum();
-    CallError::limit("events", events, (app.limits.request_events, "request_events"))?;
+    app.admit_events(tenant, events)?;
     while let Err(wait) = tenant.events(events) {
         tokio::time::sleep(wait.0).await;
     }

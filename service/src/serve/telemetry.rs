@@ -10,6 +10,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util:
 use super::{args::LogFormat, config::Config};
 use crate::error::{Error, Result};
 
+/// What is never logged in more detail, whatever is asked for.
+const SECRETIVE: [&str; 3] = ["h2=info", "hyper=info", "tonic=info"];
+
 /// Sends what is left of the traces when it is dropped.
 pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
@@ -27,6 +30,8 @@ impl Drop for Telemetry {
 /// When the endpoint is no address.
 pub(crate) fn start(config: &Config) -> Result<Telemetry> {
     let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("unspool=info,error"));
+    // The traces of the HTTP library hold headers, and so tokens.
+    let filter = SECRETIVE.iter().filter_map(|one| one.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (writer, colours) = (std::io::stderr, std::io::stderr().is_terminal());
     let log: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Text => {

@@ -28,6 +28,8 @@ pub(crate) struct Tenant {
     pub(crate) admin: bool,
     /// Sessions at once, at most.
     pub(crate) sessions: u64,
+    /// Events of a request, at most.
+    pub(crate) request_events: usize,
     requests: Option<Rate>,
     events: Option<Rate>,
 }
@@ -118,14 +120,22 @@ impl Tenant {
             owner: Owner(number),
             admin: file.admin,
             sessions: file.sessions.unwrap_or(u64::MAX),
+            request_events: file.request_events.unwrap_or(usize::MAX),
             requests: rate("requests_per_s", file.requests_per_s)?,
             events: rate("events_per_s", file.events_per_s)?,
         })
     }
 
     fn anyone() -> Self {
-        let (requests, events) = (None, None);
-        Self { name: ANYONE.into(), owner: Owner(0), admin: true, sessions: u64::MAX, requests, events }
+        Self {
+            name: ANYONE.into(),
+            owner: Owner(0),
+            admin: true,
+            sessions: u64::MAX,
+            request_events: usize::MAX,
+            requests: None,
+            events: None,
+        }
     }
 
     /// The name of one of its sessions: no other tenant's is the same.

@@ -80,6 +80,8 @@ pub(crate) struct TenantFile {
     pub(crate) admin: bool,
     /// Sessions at once, at most.
     pub(crate) sessions: Option<u64>,
+    /// Events of one request, at most; `limits.request_events` holds beside it.
+    pub(crate) request_events: Option<usize>,
     /// Calls (and messages of a stream) a second.
     pub(crate) requests_per_s: Option<f64>,
     /// Events a second.

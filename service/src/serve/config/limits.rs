@@ -51,7 +51,7 @@ impl Limits {
     ///
     /// # Errors
     /// When a limit is 0 or they do not go together.
-    pub(crate) fn new(file: &LimitsFile) -> Result<Self> {
+    pub(crate) fn new(file: &LimitsFile, tenants: usize) -> Result<Self> {
         const DAY_S: u64 = 86_400;
         let limits = Self {
             message_bytes: file.message_bytes.unwrap_or(64 << 20),
@@ -66,7 +66,8 @@ impl Limits {
             batch_tokens: file.batch_tokens.unwrap_or(512),
             waiting_tokens: file.waiting_tokens.unwrap_or(1 << 20),
             waiting_tasks: file.waiting_tasks.unwrap_or(1 << 16),
-            tenant_percent: file.tenant_percent.unwrap_or(100),
+            // One of several may not take all the room there is.
+            tenant_percent: file.tenant_percent.unwrap_or(if tenants > 1 { 50 } else { 100 }),
             connections: file.connections.unwrap_or(1024),
             connection_calls: file.connection_calls.unwrap_or(256),
             models: file.models.unwrap_or(16),
