@@ -77,6 +77,8 @@ impl Flight {
         let first = first.ok_or_else(|| Status::invalid_argument("the exchange ended before its first message"))?;
         let command = Arc::new(command(first.flight_descriptor.as_ref())?);
         let messages = stream::once(async { Ok(first) }).chain(messages.map_err(FlightError::from));
+        // A message may hold the descriptor alone, as pyarrow's first one does: no batch is in it.
+        let messages = messages.try_filter(|message| std::future::ready(!message.data_header.is_empty()));
         let batches = FlightRecordBatchStream::new_from_flight_data(messages);
         // Whatever damaged bytes make the decoder do, it is the client's error.
         let damaged = |_| Err(FlightError::DecodeError("damaged".into()));
