@@ -11,6 +11,7 @@ mod model;
 mod progress;
 mod run;
 mod serve;
+mod sessions;
 
 use std::{io::Write, process::ExitCode};
 
@@ -55,6 +56,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Serve(args)) => serve::run(*args),
+        Some(Command::Sessions(command)) => sessions::run(command),
         None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
     }
 }

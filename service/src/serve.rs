@@ -41,8 +41,13 @@ use tokio::{net::TcpListener, runtime::Builder};
 use tonic::{service::InterceptorLayer, transport::Server};
 use unspool_pipelines::{Cancel, engine::Engine, store::Store};
 
-use self::{
-    app::App, args::ServeArgs, auth::Auth, config::Config, health::Standing, registry::Registry, watch::WatchLayer,
+use self::{app::App, auth::Auth, health::Standing, watch::WatchLayer};
+pub(crate) use self::{
+    app::now,
+    args::ServeArgs,
+    config::Config,
+    registry::{BUILT_IN, Registry},
+    tenant::ANYONE,
 };
 use crate::{
     error::{Error, Result},

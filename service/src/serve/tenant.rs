@@ -15,7 +15,7 @@ use super::{
 use crate::error::{Error, Result};
 
 /// The name of the one tenant of a server without tokens.
-const ANYONE: &str = "anyone";
+pub(crate) const ANYONE: &str = "anyone";
 
 /// Someone who may call.
 #[derive(Debug)]

@@ -14,6 +14,8 @@ fn help_texts() {
         ("init", "init --help"),
         ("inspect", "inspect --help"),
         ("serve", "serve --help"),
+        ("sessions", "sessions --help"),
+        ("sessions-migrate", "sessions migrate --help"),
     ] {
         let text = succeed(Path::new("."), arguments).stdout;
         let path = folder.join(format!("{name}.txt"));

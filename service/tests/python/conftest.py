@@ -5,23 +5,22 @@ import os, pathlib, subprocess, sys
 import grpc, pytest
 
 ROOT = pathlib.Path(__file__).parents[3]
+BINARY = os.environ.get("UNSPOOL_BIN", str(ROOT / "target/release/unspool"))
 sys.path.insert(0, str(ROOT / "proto"))
 
 
 class Server:
     def __init__(self, *arguments, folder):
-        binary = os.environ.get("UNSPOOL_BIN", str(ROOT / "target/release/unspool"))
         environment = {k: v for k, v in os.environ.items() if not k.startswith("UNSPOOL_")}
-        words = [binary, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
+        words = [BINARY, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
         self.process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
         self.probes = self.process.stdout.readline().split()[-1]
         line = self.process.stdout.readline()
         assert line.startswith("unspool is ready on "), line
         self.address = line.split()[-1]
 
-    def channel(self, token=None):
-        channel = grpc.insecure_channel(self.address)
-        return channel
+    def channel(self):
+        return grpc.insecure_channel(self.address)
 
     def stop(self):
         self.process.terminate()

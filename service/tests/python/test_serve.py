@@ -1,12 +1,12 @@
 """`unspool serve` through a real socket, with the ecosystem's own clients."""
 
-import hashlib, json, math, urllib.request
+import hashlib, json, math, subprocess, urllib.request
 
-import grpc, pyarrow, pyarrow.flight, pytest
+import grpc, pyarrow, pyarrow.flight, pytest, trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from conftest import Server
+from conftest import BINARY, Server
 
 V1 = {n: grpc.protos_and_services(f"unspool/v1/{n}.proto") for n in ("embedding", "forecast", "model", "session", "events")}
 (embedding, embeddings), (forecast, forecasts) = V1["embedding"], V1["forecast"]
@@ -146,3 +146,66 @@ def test_tokens(tmp_path):
         refused(read, grpc.StatusCode.NOT_FOUND)
     finally:
         assert server.stop() == 0
+
+
+def test_mutual_tls(tmp_path):
+    ours, other = trustme.CA(), trustme.CA()
+    certificate, client = ours.issue_cert("localhost"), ours.issue_cert("client")
+    ours.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    words = "--tls-cert cert.pem --tls-key key.pem --tls-client-ca ca.pem".split()
+    server = Server(*words, folder=tmp_path)
+    try:
+        address = f"localhost:{server.address.rsplit(':')[-1]}"
+
+        def ask(root, key=None, chain=None):
+            credentials = grpc.ssl_channel_credentials(root.cert_pem.bytes(), key, chain)
+            with grpc.secure_channel(address, credentials) as channel:
+                return models.ModelServiceStub(channel).ListModels(model.ListModelsRequest(), timeout=10)
+
+        identity = (client.private_key_pem.bytes(), client.cert_chain_pems[0].bytes())
+        assert len(ask(ours, *identity).models) == 2
+        stranger = other.issue_cert("client")
+        for root, *shown in [
+            (ours,),
+            (other, *identity),
+            (ours, stranger.private_key_pem.bytes(), stranger.cert_chain_pems[0].bytes()),
+        ]:
+            refused(lambda: ask(root, *shown), grpc.StatusCode.UNAVAILABLE)
+        with grpc.insecure_channel(server.address) as plain:
+            call = lambda: models.ModelServiceStub(plain).ListModels(model.ListModelsRequest(), timeout=10)
+            refused(call, grpc.StatusCode.UNAVAILABLE)
+    finally:
+        assert server.stop() == 0
+
+
+def test_sessions_outlive_the_server_and_move_to_another_model(tmp_path):
+    (tmp_path / "u.toml").write_text("data_dir = 'kept'\n[limits]\nsession_history_bytes = 4096\n")
+    ahead = forecast.ForecastOptions(horizon=3)
+    server = Server("--config", "u.toml", folder=tmp_path)
+    stub = sessions.SessionServiceStub(server.channel())
+    for name, values in (("short", VALUES), ("long", VALUES * 10)):
+        stub.Open(session.OpenRequest(session_id=name, model="series-stream-1"))
+        for number, begin in enumerate(range(0, len(values), 100), 1):
+            assert stub.Append(append(number, values[begin : begin + 100], name)).durable
+    before = stub.Read(session.ReadRequest(session_id="short", forecast=ahead)).quantiles
+    # As a crash would end it.
+    server.process.kill()
+    server.process.wait()
+    server = Server("--config", "u.toml", folder=tmp_path)
+    stub = sessions.SessionServiceStub(server.channel())
+    assert stub.Read(session.ReadRequest(session_id="short", forecast=ahead)).quantiles == before
+    stub.Open(session.OpenRequest(session_id="fresh", model="series-1"))
+    stub.Append(append(1, VALUES, "fresh"))
+    expected = stub.Read(session.ReadRequest(session_id="fresh", forecast=ahead)).quantiles
+    assert server.stop() == 0
+    migrate = [BINARY, "sessions", "migrate", "--data-dir", "kept", "--to", "series-1", "short", "long"]
+    moved = subprocess.run(migrate, cwd=tmp_path, capture_output=True, text=True)
+    assert "short: moved" in moved.stdout and "are not kept" in moved.stdout, moved
+    assert moved.returncode != 0 and "1 of 2 sessions were not moved" in moved.stderr
+    server = Server("--config", "u.toml", folder=tmp_path)
+    stub = sessions.SessionServiceStub(server.channel())
+    read = stub.Read(session.ReadRequest(session_id="short", forecast=ahead))
+    assert read.session.provenance.model == "series-1" and read.quantiles == expected
+    assert server.stop() == 0

@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     pub(crate) sessions: u64,
     /// Bytes of states in memory; beyond it they lie on disk.
     pub(crate) session_memory_bytes: u64,
+    /// Bytes of a session's raw events that are kept for a move to another model; 0: none.
+    pub(crate) session_history_bytes: u64,
     /// Tokens that go through a model at once.
     pub(crate) batch_tokens: usize,
     /// Tokens that may wait.
@@ -63,6 +65,7 @@ impl Limits {
             default_session_ttl: Duration::from_secs(file.default_session_ttl_s.unwrap_or(7 * DAY_S)),
             sessions: file.sessions.unwrap_or(1_000_000),
             session_memory_bytes: file.session_memory_bytes.unwrap_or(1 << 30),
+            session_history_bytes: file.session_history_bytes.unwrap_or(0),
             batch_tokens: file.batch_tokens.unwrap_or(512),
             waiting_tokens: file.waiting_tokens.unwrap_or(1 << 20),
             waiting_tasks: file.waiting_tasks.unwrap_or(1 << 16),
@@ -118,6 +121,11 @@ impl Limits {
     /// The store's part.
     pub(crate) fn store(&self) -> StoreOptions {
         let live_bytes = self.session_memory_bytes;
-        StoreOptions { live_bytes, sessions: self.sessions, ..StoreOptions::default() }
+        StoreOptions {
+            live_bytes,
+            sessions: self.sessions,
+            history_bytes: self.session_history_bytes,
+            ..StoreOptions::default()
+        }
     }
 }
