@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the compiler of CUDA 13.0 from PyPI into a folder: what building with the feature `cuda` needs on a machine
-# that has neither a GPU nor NVIDIA's toolkit. Needs python3 (venv) and g++; about 600 MB, half a minute.
+# that has neither a GPU nor NVIDIA's toolkit. Needs python3 (venv) and g++; about 300 MB, ten seconds.
 #
 #   .ci/cuda-toolkit.sh DIR
 #   source DIR/env           # CUDA_HOME

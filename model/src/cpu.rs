@@ -91,6 +91,22 @@ struct Scratch {
     mixer: [Buffer; 5],
 }
 
+impl CpuOptions {
+    /// The instructions, and threads of their own.
+    ///
+    /// # Errors
+    /// When the options ask for what the machine lacks.
+    pub(crate) fn open(self) -> Result<(Isa, Arc<Team>)> {
+        let isa = match self.isa {
+            Some(isa) if Isa::available().contains(&isa) => isa,
+            Some(isa) => return Err(Error::Input(format!("this machine lacks the instructions {isa}"))),
+            None => Isa::detect().map_err(|e| Error::Input(e.to_string()))?,
+        };
+        let team = Team::new(threads(self.threads)?).map_err(|e| Error::Input(format!("threads: {e}")))?;
+        Ok((isa, Arc::new(team)))
+    }
+}
+
 impl CpuEncoder {
     /// Packs a backbone's weights for this machine.
     ///
@@ -98,13 +114,7 @@ impl CpuEncoder {
     /// When a weight's size is not the configuration's, or the options ask for what the machine lacks.
     pub fn new(config: Config, weights: &Backbone, options: CpuOptions) -> Result<Self> {
         weights.check(&config)?;
-        let isa = match options.isa {
-            Some(isa) if Isa::available().contains(&isa) => isa,
-            Some(isa) => return Err(Error::Input(format!("this machine lacks the instructions {isa}"))),
-            None => Isa::detect().map_err(|e| Error::Input(e.to_string()))?,
-        };
-        let team = Team::new(threads(options.threads)?).map_err(|e| Error::Input(format!("threads: {e}")))?;
-        let team = Arc::new(team);
+        let (isa, team) = options.open()?;
         let d = config.d;
         let mut embedding = vec![0.0; config.vocab * padded(d)];
         for (row, values) in embedding.chunks_exact_mut(padded(d)).zip(weights.embedding.chunks_exact(d)) {

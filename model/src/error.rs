@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::device::DeviceError;
+
 /// Why a model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,9 @@ pub enum Error {
     /// An input does not fit the model.
     #[error("{0}")]
     Input(String),
+    /// The model cannot run where it was asked to.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A state cannot be restored.
     #[error("state: {0}")]
     State(#[from] StateError),

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod conformance;
 pub mod cpu;
+pub mod device;
 mod digest;
 pub mod dna;
 pub mod encoder;
@@ -21,6 +22,7 @@ pub mod series;
 mod state;
 pub mod weights;
 
+pub use device::{Device, RunOptions, Weights};
 pub use digest::{BadDigest, Digest};
 pub use error::{Error, Result, StateError};
 pub use model::{Events, Front, Info, Item, Model, Output};

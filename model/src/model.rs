@@ -13,7 +13,7 @@ mod values;
 
 use self::sequence::Feed;
 use crate::{
-    Digest, Error, Pooled, Result, State,
+    Device, Digest, Error, Pooled, Result, State,
     config::Config,
     dna,
     encoder::{Encoder, Route},
@@ -41,6 +41,10 @@ pub struct Info {
     pub digest: Digest,
     /// Where and how it computes.
     pub route: Route,
+    /// Where its encoder runs; never [`Device::Auto`].
+    pub device: Device,
+    /// Why it runs on the CPU though the best device was asked for, in a program that could use a GPU: a warning to pass on.
+    pub fell_back: Option<String>,
     /// What it eats.
     pub front: Front,
     /// Its backbone's shape.

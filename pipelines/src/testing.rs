@@ -10,7 +10,7 @@ use arrow::{
     compute::concat_batches,
 };
 use unspool_ingest::{MemorySource, schema::TimeKind};
-use unspool_model::{Model, checkpoint, config::Config, cpu::CpuOptions, dna, init};
+use unspool_model::{Model, RunOptions, checkpoint, config::Config, dna, init};
 
 use crate::{Committed, Job, MemorySink, Pipeline, Summary};
 
@@ -18,7 +18,7 @@ use crate::{Committed, Job, MemorySink, Pipeline, Summary};
 pub(crate) fn dna_model() -> Arc<Model> {
     let dir = tempfile::tempdir().expect("a folder");
     save_dna_model(dir.path());
-    Arc::new(Model::load(dir.path(), CpuOptions::default()).expect("loads"))
+    Arc::new(Model::load(dir.path(), RunOptions::cpu()).expect("loads"))
 }
 
 /// Writes the files of [`dna_model`].
@@ -32,7 +32,7 @@ pub(crate) fn save_dna_model(dir: &Path) {
 
 /// The built-in series model.
 pub(crate) fn series_model() -> Arc<Model> {
-    Arc::new(Model::series(CpuOptions::default()).expect("it is built in"))
+    Arc::new(Model::series(RunOptions::cpu()).expect("it is built in"))
 }
 
 /// A row of the reads schema: id, start, last, bases.

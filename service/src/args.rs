@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use serde::Deserialize;
+use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
 use crate::{serve::args::ServeArgs, sessions::SessionsCommand};
@@ -64,7 +64,7 @@ pub(crate) enum Command {
                             mamba2 --d-model 128 --layers 4 --head-dim 32 --seed 7 small-model"
     )]
     Init(InitArgs),
-    /// Say what a file or a model holds
+    /// Say what a file or a model holds, and which GPUs there are
     #[command(
         after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
     )]
@@ -152,9 +152,8 @@ pub(crate) struct ColumnArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunArgs {
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Threads that compute (default: all cores)
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -170,16 +169,14 @@ pub(crate) struct RunArgs {
 }
 
 /// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Device {
-    /// The best there is: the CPU in this build
-    Auto,
-    /// The CPU, with its widest vector units
-    Cpu,
-    /// An NVIDIA GPU (not in this build)
-    #[value(hide = true)]
-    Cuda,
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute: auto (the first NVIDIA card, else the CPU), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub(crate) device: Device,
+    /// Type of the weights: f32 or, on a GPU, bf16
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub(crate) weights: Weights,
 }
 
 /// `unspool init`.
@@ -241,6 +238,8 @@ pub(crate) enum Vocab {
 pub(crate) struct InspectArgs {
     /// A file of reads or series, or a model's directory (default: the built-in model)
     pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     #[command(flatten)]
     pub(crate) columns: ColumnArgs,
 }

@@ -4,9 +4,8 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 use unspool_model::{
-    Model, checkpoint,
+    Model, RunOptions, checkpoint,
     config::{Config, MixerConfig},
-    cpu::CpuOptions,
     dna, init,
 };
 
@@ -37,7 +36,7 @@ pub(crate) fn run(args: InitArgs) -> Result<()> {
     let mut json = config.to_json()?;
     json["unspool"] = json!({"name": name, "front_end": "dna", "trained": false, "seed": args.seed});
     checkpoint::save(&args.dir, &json, &weights.tensors(&config))?;
-    let model = Model::load(&args.dir, CpuOptions::default())?;
+    let model = Model::load(&args.dir, RunOptions::cpu())?;
     say(&format!("note: {name} is untrained: its weights are random (seed {}), its embeddings mean little", args.seed));
     print(&format!("{} {}", args.dir.display(), model.info().digest))
 }

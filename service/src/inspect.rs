@@ -11,7 +11,11 @@ use unspool_ingest::{
     reads::{self, ReadOptions},
     tables,
 };
-use unspool_model::{Front, Model, Options, config::MixerConfig, cpu::CpuOptions};
+use unspool_model::{
+    Front, Model, Options,
+    config::MixerConfig,
+    device::{self, DeviceError},
+};
 use unspool_pipelines::state_bytes;
 
 use self::counts::{Count, ReadCounts, SeriesCounts};
@@ -33,10 +37,14 @@ type Facts = Vec<(String, String)>;
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn run(args: InspectArgs) -> Result<()> {
-    let facts = match &args.path {
-        None => model(&Model::series(CpuOptions::default())?)?,
-        Some(path) if path.is_dir() => model(&Model::load(path, CpuOptions::default())?)?,
-        Some(path) => file(path, &args)?,
+    let facts = match args.path.as_deref() {
+        Some(path) if !path.is_dir() => file(path, &args)?,
+        dir => {
+            let model = crate::model::open(dir, crate::model::options(args.device, None))?;
+            let mut facts = describe(&model)?;
+            facts.extend(cards());
+            facts
+        }
     };
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let lines: Vec<String> = facts.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect();
@@ -79,7 +87,7 @@ fn count(mut source: impl Source, mut counts: impl Count) -> Result<Facts> {
 }
 
 /// What a model says of itself.
-fn model(model: &Model) -> Result<Facts> {
+fn describe(model: &Model) -> Result<Facts> {
     let (info, config) = (model.info(), &model.info().config);
     let eats = match (info.front, model.series_shape()) {
         (Front::Dna, _) => "DNA, one token a base".to_owned(),
@@ -112,6 +120,18 @@ fn model(model: &Model) -> Result<Facts> {
         ));
     }
     facts.push(("digest", info.digest.to_string()));
-    facts.push(("route", info.route.to_string()));
+    facts.extend([("device", crate::model::place(model)), ("route", info.route.to_string())]);
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The GPUs of this machine.
+fn cards() -> Facts {
+    let cards: Vec<String> = match device::cards() {
+        Ok(cards) if cards.is_empty() => vec!["none".into()],
+        Ok(cards) => cards.iter().map(ToString::to_string).collect(),
+        Err(DeviceError::NotBuilt(_)) => vec!["not used: this program was built without the feature cuda".into()],
+        Err(problem) => vec![problem.to_string()],
+    };
+    let names = ["GPUs"].into_iter().chain(std::iter::repeat(""));
+    names.map(str::to_owned).zip(cards).collect()
 }

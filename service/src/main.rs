@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<()> {
     if cli.version {
-        return print(&format!("unspool {} ({})", env!("CARGO_PKG_VERSION"), model::route()?));
+        let gpus = if cfg!(feature = "cuda") { ", or an NVIDIA GPU" } else { "" };
+        return print(&format!("unspool {} ({}{gpus})", env!("CARGO_PKG_VERSION"), model::route()?));
     }
     // A server has a log of its own kind.
     if !matches!(cli.command, Some(Command::Serve(_))) {

@@ -2,11 +2,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use unspool_model::{Model, Options, cpu::CpuOptions, encoder::Route};
+use unspool_model::{Model, Options, RunOptions, cpu::CpuOptions, encoder::Route};
 
 use crate::{
-    args::{Device, RunArgs},
-    error::{Error, Result},
+    args::{DeviceArgs, RunArgs},
+    error::Result,
+    progress::say,
 };
 
 /// States may take this much memory where the user names no limit, in bytes.
@@ -15,27 +16,51 @@ const STATES_BYTES: usize = 4 << 30;
 /// The model of a directory, or the built-in one, on the device and the threads that were asked for.
 ///
 /// # Errors
-/// When the device is not in this build, or the model cannot be loaded.
+/// When the device is not in this build or not in this machine, or the model cannot be loaded.
 pub(crate) fn load(dir: Option<&Path>, args: &RunArgs) -> Result<Arc<Model>> {
-    if args.device == Device::Cuda {
-        return Err(Error::Usage("--device cuda: this build has none; use --device cpu".into()));
+    let model = open(dir, options(args.device, args.threads))?;
+    if let (Some(warning), false) = (fell_back(&model), args.quiet) {
+        say(&format!("warning: {warning}"));
     }
-    let options = CpuOptions { threads: args.threads.map_or(0, usize::from), ..CpuOptions::default() };
-    let model = match dir {
-        Some(dir) => Model::load(dir, options)?,
-        None => Model::series(options)?,
-    };
     let info = model.info();
     tracing::debug!(name = info.name, digest = %info.digest, route = %info.route, "model loaded");
     Ok(Arc::new(model))
 }
 
-/// Where this machine computes.
+/// The model of a directory, or the built-in one.
+///
+/// # Errors
+/// When it cannot be loaded, or cannot run where the options say.
+pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
+    Ok(match dir {
+        Some(dir) => Model::load(dir, options)?,
+        None => Model::series(options)?,
+    })
+}
+
+/// How a model runs.
+pub(crate) fn options(args: DeviceArgs, threads: Option<u16>) -> RunOptions {
+    let cpu = CpuOptions { threads: threads.map_or(0, usize::from), ..CpuOptions::default() };
+    RunOptions { device: args.device, weights: args.weights, cpu, ..RunOptions::default() }
+}
+
+/// What to tell the user of a model that runs on the CPU though a GPU was wanted.
+pub(crate) fn fell_back(model: &Model) -> Option<String> {
+    model.info().fell_back.as_ref().map(|reason| format!("computing on the CPU: {reason}"))
+}
+
+/// Where a model runs, and why not elsewhere.
+pub(crate) fn place(model: &Model) -> String {
+    let device = model.info().device;
+    model.info().fell_back.as_ref().map_or(device.to_string(), |reason| format!("{device} ({reason})"))
+}
+
+/// How the CPU of this machine computes.
 ///
 /// # Errors
 /// When the built-in model cannot be loaded.
 pub(crate) fn route() -> Result<Route> {
-    Ok(Model::series(CpuOptions::default())?.info().route.clone())
+    Ok(Model::series(RunOptions::cpu())?.info().route.clone())
 }
 
 /// How many sequences may be open at once where the user does not say.

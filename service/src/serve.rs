@@ -66,9 +66,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     let config = Config::new(args)?;
     if check {
         // What can only be known by trying: models and certificates.
-        Registry::load(&config)?;
+        let models = Registry::load(&config)?;
         config.tls.as_ref().map(|files| tls::apply(Server::builder(), files)).transpose()?;
-        return print(config.describe().trim_end());
+        return print(&format!("{}{:14} {}", config.describe(), "runs on", models.runs_on()));
     }
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;

@@ -7,6 +7,7 @@ use unspool_model::Digest;
 use unspool_pipelines::store::{Key, Spec, Store, StoreOptions};
 
 use crate::{
+    args::DeviceArgs,
     error::{Error, Result},
     print,
     serve::{ANYONE, BUILT_IN, Config, Registry, ServeArgs, now},
@@ -41,6 +42,8 @@ pub(crate) struct MigrateArgs {
     /// Whose sessions
     #[arg(long, value_name = "NAME", default_value = ANYONE)]
     tenant: String,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Does it.
@@ -48,7 +51,7 @@ pub(crate) struct MigrateArgs {
 /// # Errors
 /// When the folder is in use or damaged, the model cannot be loaded, or a session could not be moved: the others were.
 pub(crate) fn run(command: SessionsCommand) -> Result<()> {
-    let SessionsCommand::Migrate(MigrateArgs { sessions, data_dir, to, tenant }) = command;
+    let SessionsCommand::Migrate(MigrateArgs { sessions, data_dir, to, tenant, device }) = command;
     if !data_dir.is_dir() {
         return Err(Error::Usage(format!("{}: there is no such folder", data_dir.display())));
     }
@@ -57,7 +60,9 @@ pub(crate) fn run(command: SessionsCommand) -> Result<()> {
     if !built_in {
         model.push(to.clone());
     }
-    let models = Arc::new(Registry::load(&Config::new(ServeArgs { model, ..ServeArgs::default() })?)?);
+    let DeviceArgs { device, weights } = device;
+    let args = ServeArgs { model, device: Some(device), weights: Some(weights), ..ServeArgs::default() };
+    let models = Arc::new(Registry::load(&Config::new(args)?)?);
     let target: Digest = if built_in {
         let found = models.all().into_iter().find(|model| model.info().name == to);
         found.map(|model| model.info().digest).ok_or_else(|| Error::Usage(format!("--to {to}: no such model")))?

@@ -8,9 +8,8 @@ use super::{Front, Info, Model};
 use crate::{
     Digest, Error, Result,
     checkpoint::Checkpoint,
-    cpu::{CpuEncoder, CpuOptions},
+    device::{Placed, RunOptions},
     dna,
-    encoder::Encoder,
     series::{FrontEnd, SeriesShape},
 };
 
@@ -29,8 +28,8 @@ impl Model {
     ///
     /// # Errors
     /// When a file is missing or damaged, the configuration is not understood, or a tensor is missing, unknown or of
-    /// another shape.
-    pub fn load(dir: &Path, options: CpuOptions) -> Result<Self> {
+    /// another shape, or the options ask for what the machine or this program lacks.
+    pub fn load(dir: &Path, options: RunOptions) -> Result<Self> {
         let name = dir.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
         let checkpoint = Checkpoint::open(dir)?;
         Self::build(checkpoint, (&name, Digest::of_directory(dir)?), (&dir.join("config.json"), options))
@@ -39,20 +38,20 @@ impl Model {
     /// The series model inside the library: nothing is read or downloaded.
     ///
     /// # Errors
-    /// When the options ask for what the machine lacks.
-    pub fn series(options: CpuOptions) -> Result<Self> {
+    /// When the options ask for what the machine or this program lacks.
+    pub fn series(options: RunOptions) -> Result<Self> {
         Self::built_in(SERIES, options)
     }
 
     /// The series model for endless sessions inside the library: its forecasts cost the same at any point of a stream.
     ///
     /// # Errors
-    /// When the options ask for what the machine lacks.
-    pub fn series_stream(options: CpuOptions) -> Result<Self> {
+    /// When the options ask for what the machine or this program lacks.
+    pub fn series_stream(options: RunOptions) -> Result<Self> {
         Self::built_in(SERIES_STREAM, options)
     }
 
-    fn built_in((config, weights): (&str, &[u8]), options: CpuOptions) -> Result<Self> {
+    fn built_in((config, weights): (&str, &[u8]), options: RunOptions) -> Result<Self> {
         let digest = Digest::of([config.as_bytes(), weights]);
         let checkpoint = Checkpoint::from_bytes(config, weights)?;
         Self::build(checkpoint, ("series", digest), (Path::new("config.json"), options))
@@ -61,17 +60,17 @@ impl Model {
     fn build(
         mut checkpoint: Checkpoint<'_>,
         (name, digest): (&str, Digest),
-        (file, options): (&Path, CpuOptions),
+        (file, options): (&Path, RunOptions),
     ) -> Result<Self> {
         let ours = Ours::parse(&checkpoint.config.raw, file)?;
         let config = checkpoint.config.backbone.clone();
         let weights = checkpoint.backbone()?;
-        let encoder = CpuEncoder::new(config.clone(), &weights, options)?;
+        let Placed { encoder, device, fell_back, cpu } = options.encoder(&config, &weights)?;
         drop(weights);
         let series = match ours.front {
             Front::Series => {
                 let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
-                Some(FrontEnd::take(shape, config.d, &mut checkpoint.tensors, (encoder.isa(), encoder.team()))?)
+                Some(FrontEnd::take(shape, config.d, &mut checkpoint.tensors, cpu)?)
             }
             Front::Dna if config.vocab < dna::VOCAB => {
                 let problem = format!("a DNA model has at least {} tokens, this one {}", dna::VOCAB, config.vocab);
@@ -82,8 +81,8 @@ impl Model {
         checkpoint.tensors.finish()?;
         let name = ours.name.unwrap_or_else(|| name.to_owned());
         let route = encoder.route().clone();
-        let info = Info { name, digest, route, front: ours.front, config, trained: ours.trained };
-        Ok(Self { info, encoder: Box::new(encoder), series })
+        let info = Info { name, digest, route, device, fell_back, front: ours.front, config, trained: ours.trained };
+        Ok(Self { info, encoder, series })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use unspool_model::{Events, Item, Model, Options, State, cpu::CpuOptions};
+use unspool_model::{Events, Item, Model, Options, RunOptions, State};
 
 /// The largest difference, relative to the largest value of a case.
 const TOLERANCE: f64 = 1e-4;
@@ -39,7 +39,7 @@ fn fed(model: &Model, values: &[f64], piece: usize) -> State {
 }
 
 fn check(alignment: &str) {
-    let model = Model::load(&dir(alignment), CpuOptions::default()).unwrap();
+    let model = Model::load(&dir(alignment), RunOptions::cpu()).unwrap();
     let cases = cases(alignment);
     let states: Vec<State> = cases.iter().map(|(_, series, _)| fed(&model, series, 7)).collect();
     let together = model.forecast(&states.iter().collect::<Vec<_>>(), 30).unwrap();
@@ -72,7 +72,7 @@ fn patches_that_start_with_the_series() {
 #[test]
 fn a_longer_horizon_changes_nothing_before() {
     for alignment in ["any", "end"] {
-        let model = Model::load(&dir(alignment), CpuOptions::default()).unwrap();
+        let model = Model::load(&dir(alignment), RunOptions::cpu()).unwrap();
         for (name, series, _) in cases(alignment) {
             let state = fed(&model, &series, 16);
             let long = model.forecast(&[&state], 29).unwrap().remove(0).values;
@@ -117,7 +117,7 @@ proptest! {
         pieces in prop::collection::vec(1usize..12, 1..6),
     ) {
         for alignment in ["any", "end"] {
-            let model = Model::load(&dir(alignment), CpuOptions::default()).unwrap();
+            let model = Model::load(&dir(alignment), RunOptions::cpu()).unwrap();
             let whole = all_bits(&model, &values, &[60]);
             prop_assert_eq!(&all_bits(&model, &values, &pieces), &whole, "{} in {:?}", alignment, pieces);
             prop_assert_eq!(&all_bits(&model, &values, &[1]), &whole, "{} one by one", alignment);
@@ -129,7 +129,7 @@ proptest! {
 #[test]
 fn a_series_in_another_unit_has_the_same_forecast_in_that_unit() {
     for alignment in ["any", "end"] {
-        let model = Model::load(&dir(alignment), CpuOptions::default()).unwrap();
+        let model = Model::load(&dir(alignment), RunOptions::cpu()).unwrap();
         for (name, series, _) in cases(alignment).into_iter().filter(|(name, ..)| name != "one_value") {
             let forecast = |unit: f64| -> Vec<f64> {
                 let scaled: Vec<f64> = series.iter().map(|v| v * unit).collect();

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use unspool_model::{Events, Item, Model, Options, Pool, State, cpu::CpuOptions, series::Unforecastable};
+use unspool_model::{Events, Item, Model, Options, Pool, RunOptions, State, series::Unforecastable};
 
 fn model() -> Model {
-    Model::series(CpuOptions::default()).unwrap()
+    Model::series(RunOptions::cpu()).unwrap()
 }
 
 fn append(model: &Model, state: &mut State, values: &[f64]) -> (Vec<u64>, Vec<u32>) {

@@ -4,8 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-
-use crate::args::Device;
+use unspool_model::{Device, Weights};
 
 /// `unspool serve`. Every flag may also be an environment variable or stand in the file; the flag wins, then the variable.
 #[derive(Debug, Default, Args)]
@@ -28,9 +27,12 @@ pub(crate) struct ServeArgs {
     /// The folder that ModelService.LoadModel may load from [default: none]
     #[arg(long, value_name = "DIR", env = "UNSPOOL_MODELS_DIR", hide_env_values = true)]
     pub(crate) models_dir: Option<PathBuf>,
-    /// Where to compute [default: auto]
-    #[arg(long, value_enum, env = "UNSPOOL_DEVICE", hide_env_values = true)]
+    /// Where to compute: auto (the first NVIDIA card, else the CPU), cpu, cuda or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE", env = "UNSPOOL_DEVICE", hide_env_values = true)]
     pub(crate) device: Option<Device>,
+    /// Type of the weights: f32 or, on a GPU, bf16 [default: f32]
+    #[arg(long, value_name = "TYPE", env = "UNSPOOL_WEIGHTS", hide_env_values = true)]
+    pub(crate) weights: Option<Weights>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_name = "N", env = "UNSPOOL_THREADS", hide_env_values = true)]
     pub(crate) threads: Option<u16>,

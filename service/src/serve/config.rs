@@ -11,16 +11,15 @@ use std::{
     path::PathBuf,
 };
 
+use unspool_model::{Device, RunOptions, Weights, cpu::CpuOptions};
+
 use self::file::{File, TlsFile};
 pub(crate) use self::limits::Limits;
 use super::{
     args::{LogFormat, ServeArgs},
     tenant::Tenants,
 };
-use crate::{
-    args::Device,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// What `unspool serve` runs on.
 #[derive(Debug)]
@@ -36,6 +35,7 @@ pub(crate) struct Config {
     /// Where models may be loaded from later.
     pub(crate) models_dir: Option<PathBuf>,
     pub(crate) device: Device,
+    pub(crate) weights: Weights,
     /// 0: all cores.
     pub(crate) threads: usize,
     pub(crate) tls: Option<TlsFile>,
@@ -65,7 +65,8 @@ impl Config {
             data_dir: args.data_dir.or(file.data_dir),
             models: if models.is_empty() { super::registry::BUILT_IN.map(str::to_owned).to_vec() } else { models },
             models_dir: args.models_dir.or(file.models_dir),
-            device: args.device.or(file.device).unwrap_or(Device::Auto),
+            device: args.device.or(file.device).unwrap_or_default(),
+            weights: args.weights.or(file.weights).unwrap_or_default(),
             threads: usize::from(args.threads.or(file.threads).unwrap_or(0)),
             tls,
             otlp_endpoint: args.otlp_endpoint.or(file.otlp_endpoint),
@@ -75,6 +76,12 @@ impl Config {
         };
         config.check_exposure(args.allow_insecure || file.allow_insecure.unwrap_or(false))?;
         Ok(config)
+    }
+
+    /// How models run.
+    pub(crate) fn run_options(&self) -> RunOptions {
+        let cpu = CpuOptions { threads: self.threads, ..CpuOptions::default() };
+        RunOptions { device: self.device, weights: self.weights, cpu, pool_bytes: self.limits.gpu_state_bytes }
     }
 
     /// Beyond this machine: encrypted, and with tokens or client certificates, unless asked for otherwise.
@@ -114,7 +121,8 @@ impl Config {
             ("sessions", path(&self.data_dir, "in memory only")),
             ("models", self.models.join(", ")),
             ("models folder", path(&self.models_dir, "none")),
-            ("device", format!("{:?}", self.device).to_lowercase()),
+            ("device", self.device.to_string()),
+            ("weights", self.weights.to_string()),
             ("tls", tls),
             ("tenants", self.tenants.describe()),
             ("traces", self.otlp_endpoint.clone().unwrap_or_else(|| "not sent".into())),

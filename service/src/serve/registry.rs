@@ -1,11 +1,12 @@
 //! The models of a server: several versions serve at once, each under its digest.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use unspool_model::{Digest, Front, Model, Options, cpu::CpuOptions, series::Alignment};
+use unspool_model::{Digest, Front, Model, Options, RunOptions, series::Alignment};
 use unspool_pipelines::{state_bytes, store};
 use unspool_proto::v1;
 
@@ -14,8 +15,8 @@ use super::{
     error::{CallError, CallResult},
 };
 use crate::{
-    args::Device,
-    error::{Error, Result},
+    error::Result,
+    model::{fell_back, place},
 };
 
 /// The models inside the binary: one for whole histories, one for endless sessions.
@@ -32,7 +33,7 @@ pub(crate) enum Purpose {
 
 /// Loaded models.
 pub(crate) struct Registry {
-    options: CpuOptions,
+    options: RunOptions,
     models_dir: Option<PathBuf>,
     most: usize,
     /// The newest last.
@@ -53,19 +54,21 @@ impl Registry {
     /// Loads what the configuration names.
     ///
     /// # Errors
-    /// When the device is not in this build, or a model cannot be loaded.
+    /// When the device is not in this build or this machine, or a model cannot be loaded.
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        if config.device == Device::Cuda {
-            return Err(Error::Usage("--device cuda: this build has none; use --device cpu".into()));
-        }
-        let options = CpuOptions { threads: config.threads, ..CpuOptions::default() };
-        let (models_dir, most) = (config.models_dir.clone(), config.limits.models);
+        let (options, models_dir, most) = (config.run_options(), config.models_dir.clone(), config.limits.models);
         let registry = Self { options, models_dir, most, loaded: RwLock::default() };
         for name in &config.models {
             let (model, dir) = registry.read(name)?;
             registry.add(model, dir, true)?;
         }
         Ok(registry)
+    }
+
+    /// Where the models came to run, for people.
+    pub(crate) fn runs_on(&self) -> String {
+        let places: BTreeSet<String> = self.entries().iter().map(|entry| place(&entry.model)).collect();
+        places.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     /// A built-in model, or a directory's.
@@ -79,7 +82,10 @@ impl Registry {
 
     fn add(&self, model: Model, dir: Option<PathBuf>, pinned: bool) -> Result<Arc<Model>> {
         let info = model.info();
-        tracing::info!(name = info.name, digest = %info.digest, route = %info.route, "model loaded");
+        tracing::info!(name = info.name, digest = %info.digest, device = %info.device, route = %info.route, "model loaded");
+        if let Some(warning) = fell_back(&model) {
+            tracing::warn!(name = info.name, "{warning}");
+        }
         let state_bytes = state_bytes(&model, &Options::default())? as u64;
         let model = Arc::new(model);
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);

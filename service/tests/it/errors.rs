@@ -23,7 +23,16 @@ fn one_line_and_the_exit_code() {
             "invalid value '0' for '--horizon <H>': 0 is not in 1..=65536 (see --help)",
         ),
         ("forecast series.csv", 2, "--horizon: say how many values to forecast; the input states no @horizon"),
-        ("forecast series.csv --horizon 2 --device cuda", 2, "--device cuda: this build has none; use --device cpu"),
+        (
+            "forecast series.csv --horizon 2 --device gpu",
+            2,
+            "invalid value 'gpu' for '--device <DEVICE>': 'gpu' is no device: auto, cpu, cuda or cuda:N is wanted (see --help)",
+        ),
+        (
+            "forecast series.csv --horizon 2 --device cpu --weights bf16",
+            1,
+            "--weights bf16: a CPU computes in f32; name a GPU, or leave it out",
+        ),
         (
             "forecast series.csv --horizon 2 --model dna",
             2,

@@ -1,11 +1,11 @@
 use super::*;
-use crate::{Events, Options, cpu::CpuOptions};
+use crate::{Events, Options, RunOptions};
 
 #[test]
 fn forecasts_are_those_of_the_reference() {
-    check(&Model::series(CpuOptions::default()).unwrap(), "series");
+    check(&Model::series(RunOptions::cpu()).unwrap(), "series");
     let stream = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/series-stream-1");
-    check(&Model::load(stream.as_ref(), CpuOptions::default()).unwrap(), "series-stream-1");
+    check(&Model::load(stream.as_ref(), RunOptions::cpu()).unwrap(), "series-stream-1");
 }
 
 fn check(model: &Model, goldens: &str) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use unspool_model::cpu::CpuOptions;
+use unspool_model::RunOptions;
 
 use super::*;
 
@@ -106,7 +106,7 @@ struct Folder(PathBuf, Digest);
 impl Models for Folder {
     fn model(&self, digest: Digest, kept: Option<&Path>) -> Result<Arc<Model>> {
         let dir = if self.0.exists() && digest == self.1 { &self.0 } else { kept.ok_or(Error::UnknownModel(digest))? };
-        Ok(Arc::new(Model::load(dir, CpuOptions::default())?))
+        Ok(Arc::new(Model::load(dir, RunOptions::cpu())?))
     }
 
     fn files(&self, digest: Digest) -> Option<PathBuf> {
@@ -120,7 +120,7 @@ fn models_are_kept_while_sessions_need_them() {
     let (dir, source) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let path = source.path().join("model");
     crate::testing::save_dna_model(&path);
-    let model = Model::load(&path, CpuOptions::default()).expect("loads");
+    let model = Model::load(&path, RunOptions::cpu()).expect("loads");
     let digest = model.info().digest;
     let spec = embedding(&model);
     let open = || Store::open(Some(dir.path()), StoreOptions::default(), Arc::new(Folder(path.clone(), digest)));

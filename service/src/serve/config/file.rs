@@ -6,9 +6,9 @@ use std::{
 };
 
 use serde::Deserialize;
+use unspool_model::{Device, Weights};
 
 use crate::{
-    args::Device,
     error::{Error, Result},
     serve::args::LogFormat,
 };
@@ -24,6 +24,7 @@ pub(crate) struct File {
     pub(crate) model: Vec<String>,
     pub(crate) models_dir: Option<PathBuf>,
     pub(crate) device: Option<Device>,
+    pub(crate) weights: Option<Weights>,
     pub(crate) threads: Option<u16>,
     pub(crate) tls: Option<TlsFile>,
     pub(crate) allow_insecure: Option<bool>,
@@ -58,6 +59,7 @@ pub(crate) struct LimitsFile {
     pub(crate) sessions: Option<u64>,
     pub(crate) session_memory_bytes: Option<u64>,
     pub(crate) session_history_bytes: Option<u64>,
+    pub(crate) gpu_state_bytes: Option<u64>,
     pub(crate) batch_tokens: Option<usize>,
     pub(crate) waiting_tokens: Option<usize>,
     pub(crate) waiting_tasks: Option<usize>,

@@ -30,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) session_memory_bytes: u64,
     /// Bytes of a session's raw events that are kept for a move to another model; 0: none.
     pub(crate) session_history_bytes: u64,
+    /// Bytes of a GPU's memory for a model's states; `None`: as the model sees fit.
+    pub(crate) gpu_state_bytes: Option<u64>,
     /// Tokens that go through a model at once.
     pub(crate) batch_tokens: usize,
     /// Tokens that may wait.
@@ -66,6 +68,7 @@ impl Limits {
             sessions: file.sessions.unwrap_or(1_000_000),
             session_memory_bytes: file.session_memory_bytes.unwrap_or(1 << 30),
             session_history_bytes: file.session_history_bytes.unwrap_or(0),
+            gpu_state_bytes: file.gpu_state_bytes,
             batch_tokens: file.batch_tokens.unwrap_or(512),
             waiting_tokens: file.waiting_tokens.unwrap_or(1 << 20),
             waiting_tasks: file.waiting_tasks.unwrap_or(1 << 16),
@@ -99,6 +102,9 @@ impl Limits {
         }
         if !(1..=100).contains(&self.tenant_percent) {
             return Err(Error::Usage("limits.tenant_percent: 1 to 100 is needed".into()));
+        }
+        if self.gpu_state_bytes == Some(0) {
+            return Err(Error::Usage("limits.gpu_state_bytes: 1 or more is needed".into()));
         }
         if self.default_session_ttl > self.session_ttl {
             return Err(Error::Usage("limits.default_session_ttl_s is more than limits.session_ttl_s".into()));

@@ -30,6 +30,25 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn where_models_run() {
+    let check = |arguments: &str, file: &str, expected: (&str, &str)| {
+        let found = config(arguments, file).expect("fits");
+        let options = found.run_options();
+        assert_eq!((options.device.to_string(), options.weights.to_string()), (expected.0.into(), expected.1.into()));
+        let described = found.describe();
+        assert!(
+            described.contains(&format!("device         {}\nweights        {}", expected.0, expected.1)),
+            "{described}"
+        );
+    };
+    check("", "", ("auto", "f32"));
+    check("", "device = 'cuda'\nweights = 'bf16'", ("cuda:0", "bf16"));
+    check("--device cuda:3 --weights f32", "device = 'cpu'\nweights = 'bf16'", ("cuda:3", "f32"));
+    let found = config("", "[limits]\ngpu_state_bytes = 1024").expect("fits");
+    assert_eq!(found.run_options().pool_bytes, Some(1024));
+}
+
+#[test]
 fn paths_in_a_file_are_relative_to_it() {
     let found = config("", "data_dir = 'sessions'").expect("fits");
     let data_dir = found.data_dir.expect("given");
@@ -44,6 +63,9 @@ fn what_does_not_go_together_is_refused_with_a_remedy() {
     };
     check("", "listen = 7", "unspool.toml, line 1: invalid type");
     check("", "\nlisten_on = 'x'", "unspool.toml, line 2: unknown field `listen_on`");
+    check("", "device = 'gpu'", "unspool.toml, line 1: 'gpu' is no device: auto, cpu, cuda or cuda:N is wanted");
+    check("--weights f16", "", "'f16' is no type of weights: f32 or bf16 is wanted");
+    check("", "[limits]\ngpu_state_bytes = 0", "limits.gpu_state_bytes: 1 or more");
     check("", "[limits]\nhorizon = 0", "limits.horizon: 1 or more");
     check("", "[limits]\ntenant_percent = 101", "limits.tenant_percent: 1 to 100");
     check("", "[limits]\nsession_ttl_s = 1", "default_session_ttl_s is more than");
