@@ -9,7 +9,9 @@ use unspool_pipelines::store::{Key, Spec, Store, StoreOptions};
 use crate::{
     args::DeviceArgs,
     error::{Error, Result},
+    model::fell_back,
     print,
+    progress::say,
     serve::{ANYONE, BUILT_IN, Config, Registry, ServeArgs, now},
 };
 
@@ -63,6 +65,9 @@ pub(crate) fn run(command: SessionsCommand) -> Result<()> {
     let DeviceArgs { device, weights } = device;
     let args = ServeArgs { model, device: Some(device), weights: Some(weights), ..ServeArgs::default() };
     let models = Arc::new(Registry::load(&Config::new(args)?)?);
+    if let Some(warning) = models.all().first().and_then(|model| fell_back(model)) {
+        say(&format!("warning: {warning}"));
+    }
     let target: Digest = if built_in {
         let found = models.all().into_iter().find(|model| model.info().name == to);
         found.map(|model| model.info().digest).ok_or_else(|| Error::Usage(format!("--to {to}: no such model")))?

@@ -3,6 +3,7 @@
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
 mod command;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod embed;
