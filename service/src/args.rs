@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
-use crate::{serve::args::ServeArgs, sessions::SessionsCommand};
+use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand};
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
@@ -74,6 +74,9 @@ pub(crate) enum Command {
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
                             proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
     Serve(Box<ServeArgs>),
+    /// Measure: what a server takes, and how fast it answers
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Work on the sessions of a server that is stopped
     #[command(subcommand)]
     Sessions(SessionsCommand),

@@ -17,6 +17,14 @@ pub(crate) enum Error {
     /// A mistake of this program.
     #[error("a fault in unspool itself: run again with UNSPOOL_LOG=debug and report what it says")]
     Fault,
+    /// Cases of a measurement failed, each with its reason in its row.
+    #[error("{failed} of {cases} cases were not run")]
+    NotMeasured {
+        /// How many failed.
+        failed: usize,
+        /// Of how many.
+        cases: usize,
+    },
     /// The job failed.
     #[error(transparent)]
     Job(#[from] unspool_pipelines::Error),

@@ -1,6 +1,7 @@
 //! The binary `unspool`: what was typed becomes a job that runs; errors become one line and an exit code.
 
 mod args;
+mod bench;
 mod embed;
 mod error;
 mod forecast;
@@ -52,6 +53,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     match cli.command {
+        Some(Command::Bench(command)) => bench::run(command),
         Some(Command::Embed(args)) => embed::run(args),
         Some(Command::Forecast(args)) => forecast::run(args),
         Some(Command::Init(args)) => init::run(args),

@@ -15,6 +15,7 @@ fn help_texts() {
         ("inspect", "inspect --help"),
         ("serve", "serve --help"),
         ("sessions", "sessions --help"),
+        ("bench-encoder", "bench encoder --help"),
         ("sessions-migrate", "sessions migrate --help"),
     ] {
         let text = succeed(Path::new("."), arguments).stdout;
