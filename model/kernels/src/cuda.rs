@@ -3,11 +3,32 @@
 //! Nothing of CUDA is linked. The driver's library is looked for when a card is first asked for, so that this program
 //! starts on a machine without one; no other library of CUDA is needed.
 
+mod buffer;
+mod conv;
 mod device;
 mod error;
+mod launch;
+mod linear;
 mod memory;
 mod modules;
+mod norm;
+mod rows;
+mod scan;
+mod ssd;
+mod states;
+mod wave;
+mod wide;
 
+pub use buffer::{Buffer, Pinned, Plain};
+pub use conv::Conv;
 pub use device::{Card, Gpu};
 pub use error::{CudaError, Version};
+pub use launch::{Graph, Lane, Mark};
+pub use linear::{Linear, Out};
 pub use modules::names as module_names;
+pub use norm::{Embedding, Gate, GatedNorm, Norm, NormDtBc};
+pub use rows::{Columns, On, Rows, Type};
+pub use scan::{Dt, Scan, ScanRows};
+pub use ssd::{Ssd, SsdShape};
+pub use states::{LayerStates, States};
+pub use wave::{Run, Size, Wave};

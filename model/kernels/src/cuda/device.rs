@@ -109,6 +109,12 @@ impl Gpu {
         &self.card
     }
 
+    /// It has the matrix units and the copy engine of Hopper, which the tuned kernels are written for.
+    #[must_use]
+    pub fn is_hopper(&self) -> bool {
+        self.card.capability == Version(9, 0)
+    }
+
     /// The driver's context.
     #[must_use]
     pub fn context(&self) -> &Arc<CudaContext> {

@@ -287,12 +287,17 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
         NAME(const __grid_constant__ CUtensorMap a, const __grid_constant__ CUtensorMap b, const Product p) {      \
         gemm<BN, STAGES, WHERE>(&a, &b, p);                                                                        \
     }
+GEMM(gemm_store_64, 64, 4, STORE, 2)
+GEMM(gemm_store_96, 96, 4, STORE, 2)
 GEMM(gemm_store_128, 128, 3, STORE, 2)
-GEMM(gemm_store_256, 256, 4, STORE, 1)
+GEMM(gemm_add_64, 64, 4, ADD, 2)
+GEMM(gemm_add_96, 96, 4, ADD, 2)
 GEMM(gemm_add_128, 128, 3, ADD, 2)
-GEMM(gemm_add_256, 256, 4, ADD, 1)
+GEMM(gemm_wide_64, 64, 4, WIDE, 2)
+GEMM(gemm_wide_96, 96, 4, WIDE, 2)
+GEMM(gemm_wide_128, 128, 3, WIDE, 2)
 GEMM(gemm_split_64, 64, 4, SPLIT, 2)
 GEMM(gemm_split_96, 96, 4, SPLIT, 2)
-GEMM(gemm_wide_128, 128, 3, WIDE, 2)
+GEMM(gemm_split_128, 128, 3, SPLIT, 2)
 GEMM(gemm_norm_256, 256, 3, NORM, 1)
 GEMM(gemm_conv_128, 128, 3, CONV, 2)

@@ -1,0 +1,334 @@
+//! Matrix products with a layer's weights, and what is fused into them.
+
+use cudarc::driver::DeviceRepr;
+
+use super::{
+    Conv, CudaError, Gpu, LayerStates, Norm,
+    buffer::Buffer,
+    launch::{Kernel, arg},
+    rows::{On, Rows, TensorMap, Type},
+    wide::to_bf16,
+};
+
+/// `y = W x + b` for rows x.
+pub struct Linear {
+    n_in: usize,
+    n_out: usize,
+    kind: Type,
+    weight: Buffer,
+    bias: Option<Buffer>,
+    path: Path,
+}
+
+/// The way is chosen by the weights' shape alone: all rows take the same.
+enum Path {
+    /// On the matrix units: W `[n_out, n_in]` in tiles of `columns` outputs.
+    Tensor { tiles: TensorMap, columns: usize, store: Kernel, add: Kernel, wide: Kernel, split: Kernel },
+    /// On the plain units: W `[n_in, n_out]`; the second kernel is for few rows.
+    Plain(Kernel, Kernel),
+    /// On the matrix units, `d_in` columns of the output convolved at once: see [`Linear::convolved`].
+    Convolved { tiles: TensorMap, kernel: Kernel },
+    /// On the matrix units, whole rows added and normed at once: see [`Linear::added_and_normed`].
+    Normed { tiles: TensorMap, kernel: Kernel },
+}
+
+/// Where a product goes.
+#[derive(Clone, Copy)]
+pub enum Out<'a> {
+    /// Into rows of the route's type.
+    Store(&'a Rows),
+    /// Added to f32 rows.
+    Add(&'a Rows),
+    /// The first columns into rows of the route's type, as many as these have; the others into f32 rows.
+    Split(&'a Rows, &'a Rows),
+    /// Into f32 rows.
+    Wide(&'a Rows),
+}
+
+/// The kernels' `Product`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Product {
+    wave: u64,
+    bias: u64,
+    c: u64,
+    c2: u64,
+    n: i32,
+    k: i32,
+    ldc: i32,
+    ldc2: i32,
+    split: i32,
+    weight: u64,
+    eps: f32,
+    info: u64,
+    conv_weight: u64,
+    conv_bias: u64,
+    states: u64,
+    slot_stride: u64,
+    tails: u64,
+}
+// SAFETY: addresses and numbers, laid out as in gemm.cu.
+unsafe impl DeviceRepr for Product {}
+
+/// The kernels' `Linear`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Plain {
+    wave: u64,
+    a: u64,
+    w: u64,
+    bias: u64,
+    c: u64,
+    c2: u64,
+    n: i32,
+    k: i32,
+    lda: i32,
+    ldc: i32,
+    ldc2: i32,
+    split: i32,
+    place: i32,
+}
+// SAFETY: addresses and numbers, laid out as in linear.cu.
+unsafe impl DeviceRepr for Plain {}
+
+pub(super) fn int(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// Shared memory of the products' blocks: a ring of tiles of 128 and `columns` rows, 128 bytes each.
+fn ring(columns: usize, stages: usize) -> usize {
+    stages * (128 + columns) * 128 + 1024
+}
+
+impl Linear {
+    /// Weights `[n_out, n_in]` and a bias, on the card in the route's type.
+    ///
+    /// # Errors
+    /// When memory does not suffice.
+    pub fn new(gpu: &Gpu, kind: Type, (weight, n_in): (&[f32], usize), bias: Option<&[f32]>) -> Result<Self, CudaError> {
+        let n_out = weight.len() / n_in.max(1);
+        if kind == Type::Bf16 && gpu.is_hopper() && n_in.is_multiple_of(8) && n_out.is_multiple_of(8) {
+            let columns = if n_out <= 64 { 64 } else if n_out <= 96 { 96 } else { 128 };
+            let stages = if columns == 128 { 3 } else { 4 };
+            let load = |name: &str| Kernel::load(gpu, "gemm", name, ring(columns, stages));
+            let many = |name: &str| load(&format!("gemm_{name}_{columns}"));
+            return Self::tensor(gpu, (weight, n_in), bias, columns, |tiles| {
+                let (store, add, wide, split) = (many("store")?, many("add")?, many("wide")?, many("split")?);
+                Ok(Path::Tensor { tiles, columns, store, add, wide, split })
+            });
+        }
+        let transposed: Vec<f32> = (0..n_in).flat_map(|k| (0..n_out).map(move |n| weight[n * n_in + k])).collect();
+        let weight = match kind {
+            Type::F32 => Buffer::of(gpu, "weights", &transposed)?,
+            Type::Bf16 => Buffer::of(gpu, "weights", &to_bf16(&transposed))?,
+        };
+        let load = |name| Kernel::load(gpu, "linear", name, 0);
+        let path = Path::Plain(
+            load(kind.form("linear_f32", "linear_bf16"))?,
+            load(kind.form("linear_few_f32", "linear_few_bf16"))?,
+        );
+        let bias = bias.map(|bias| Buffer::of(gpu, "weights", bias)).transpose()?;
+        Ok(Self { n_in, n_out, kind, weight, bias, path })
+    }
+
+    /// Weights whose first half of outputs is convolved at once, where that is possible: bf16 on Hopper, a convolution of
+    /// width 4, halves of whole tiles.
+    ///
+    /// # Errors
+    /// When memory does not suffice.
+    pub fn with_convolution(
+        gpu: &Gpu,
+        kind: Type,
+        (weight, n_in): (&[f32], usize),
+        bias: Option<&[f32]>,
+        conv: &Conv,
+    ) -> Result<Option<Self>, CudaError> {
+        let half = weight.len() / n_in.max(1) / 2;
+        let fits = kind == Type::Bf16 && gpu.is_hopper() && n_in.is_multiple_of(8) && half.is_multiple_of(128);
+        if !fits || conv.width() != 4 || conv.channels() != half {
+            return Ok(None);
+        }
+        let tensor = Self::tensor(gpu, (weight, n_in), bias, 128, |tiles| {
+            Ok(Path::Convolved { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_conv_128", ring(128, 3))? })
+        });
+        tensor.map(Some)
+    }
+
+    /// Weights whose outputs are added to the residual stream and normed at once, where that is possible: bf16 on Hopper,
+    /// rows of 256, RMS norms.
+    ///
+    /// # Errors
+    /// When memory does not suffice.
+    pub fn with_norm(
+        gpu: &Gpu,
+        kind: Type,
+        (weight, n_in): (&[f32], usize),
+        bias: Option<&[f32]>,
+        norm: &Norm,
+    ) -> Result<Option<Self>, CudaError> {
+        let n_out = weight.len() / n_in.max(1);
+        if kind != Type::Bf16 || !gpu.is_hopper() || !n_in.is_multiple_of(8) || n_out != 256 || !norm.is_plain_rms() {
+            return Ok(None);
+        }
+        let tensor = Self::tensor(gpu, (weight, n_in), bias, 256, |tiles| {
+            Ok(Path::Normed { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_norm_256", ring(256, 3))? })
+        });
+        tensor.map(Some)
+    }
+
+    fn tensor(
+        gpu: &Gpu,
+        (weight, n_in): (&[f32], usize),
+        bias: Option<&[f32]>,
+        columns: usize,
+        path: impl FnOnce(TensorMap) -> Result<Path, CudaError>,
+    ) -> Result<Self, CudaError> {
+        let n_out = weight.len() / n_in;
+        let weight = Buffer::of(gpu, "weights", &to_bf16(weight))?;
+        let tiles = TensorMap::new((&weight, 0, Type::Bf16), [n_out, n_in, n_in], (64, columns), true)?;
+        let bias = bias.map(|bias| Buffer::of(gpu, "weights", bias)).transpose()?;
+        Ok(Self { n_in, n_out, kind: Type::Bf16, weight, bias, path: path(tiles)? })
+    }
+
+    /// Outputs.
+    #[must_use]
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// It runs on the matrix units.
+    #[must_use]
+    pub fn is_tuned(&self) -> bool {
+        self.kind == Type::F32 || !matches!(self.path, Path::Plain(..))
+    }
+
+    fn bias(&self) -> u64 {
+        self.bias.as_ref().map_or(0, |bias| bias.at(0))
+    }
+
+    /// Rows x of the route's type, whole or the first columns, to `out`.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn forward(&self, on: On<'_>, x: &Rows, out: Out<'_>) -> Result<(), CudaError> {
+        let size = on.size;
+        let (c, c2, ldc, ldc2, split, place) = match out {
+            Out::Store(rows) => (rows.checked(size, self.kind, rows.cols), 0, rows.cols, 0, 0, 0),
+            Out::Add(rows) => (rows.checked(size, Type::F32, self.n_out), 0, self.n_out, 0, 0, 1),
+            Out::Split(first, rest) => {
+                let rest_cols = self.n_out - first.cols;
+                let (c, c2) = (first.checked(size, self.kind, first.cols), rest.checked(size, Type::F32, rest_cols));
+                (c, c2, first.cols, rest_cols, first.cols, 2)
+            }
+            Out::Wide(rows) => (rows.checked(size, Type::F32, self.n_out), 0, self.n_out, 0, 0, 3),
+        };
+        assert!(place != 0 || ldc == self.n_out, "rows of {ldc} for {} outputs", self.n_out);
+        let (n, k) = (int(self.n_out), int(self.n_in));
+        let (ldc, ldc2, split) = (int(ldc), int(ldc2), int(split));
+        match &self.path {
+            Path::Tensor { tiles, columns, store, add, wide, split: split_kernel } => {
+                x.checked(size, Type::Bf16, self.n_in);
+                let product = Product { wave: on.wave.head(), bias: self.bias(), c, c2, n, k, ldc, ldc2, split, ..Product::default() };
+                let kernel = match out {
+                    Out::Store(_) => store,
+                    Out::Add(_) => add,
+                    Out::Split(..) => split_kernel,
+                    Out::Wide(_) => wide,
+                };
+                let grid = [self.n_out.div_ceil(*columns), size.rows.div_ceil(128), 1];
+                let a = x.tiles()?;
+                // SAFETY: the arguments of the kernels of gemm.cu; rows and weights have been checked above.
+                unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
+            }
+            Path::Plain(many, few) => {
+                let a = x.checked(size, self.kind, x.cols);
+                assert!(x.cols >= self.n_in, "rows of {} for {} inputs", x.cols, self.n_in);
+                let (wave, w, bias, lda) = (on.wave.head(), self.weight.at(0), self.bias(), int(x.cols));
+                let plain = Plain { wave, a, w, bias, c, c2, n, k, lda, ldc, ldc2, split, place };
+                let (kernel, tile, block) = if size.rows <= 64 { (few, (16, 32), 128) } else { (many, (128, 128), 256) };
+                let grid = [self.n_out.div_ceil(tile.1), size.rows.div_ceil(tile.0), 1];
+                // SAFETY: the arguments of the kernels of linear.cu; rows and weights have been checked above.
+                unsafe { kernel.launch(on.lane, (grid, block), &mut [arg(&plain)]) }
+            }
+            Path::Convolved { .. } | Path::Normed { .. } => Err(CudaError::NoKernel("a fused product alone".into())),
+        }
+    }
+
+    /// u = silu(conv(first half of x W)), z = second half. `tails` takes what the windows of runs of two rows or more will
+    /// hold, which the scan moves there; windows of runs of one row move on here.
+    ///
+    /// # Errors
+    /// When the driver refuses, or it was not made by [`Linear::with_convolution`].
+    pub fn convolved(
+        &self,
+        on: On<'_>,
+        x: &Rows,
+        (conv, states): (&Conv, LayerStates),
+        (u, z, tails): (&Rows, &Rows, &Rows),
+    ) -> Result<(), CudaError> {
+        let Path::Convolved { tiles, kernel } = &self.path else {
+            return Err(CudaError::NoKernel("a product with a convolution".into()));
+        };
+        let half = self.n_out / 2;
+        x.checked(on.size, Type::Bf16, self.n_in);
+        let (conv_weight, conv_bias) = conv.weights();
+        assert!(tails.most >= 3 * on.size.segments && tails.cols == half, "room for tails");
+        let product = Product {
+            wave: on.wave.head(),
+            bias: self.bias(),
+            c: u.checked(on.size, Type::Bf16, half),
+            c2: z.checked(on.size, Type::Bf16, half),
+            n: int(self.n_out),
+            k: int(self.n_in),
+            ldc: int(half),
+            ldc2: int(half),
+            split: int(half),
+            info: on.wave.info(),
+            conv_weight,
+            conv_bias,
+            states: states.address,
+            slot_stride: states.stride as u64,
+            tails: tails.buffer.at(0),
+            ..Product::default()
+        };
+        let grid = [self.n_out / 128, on.size.rows.div_ceil(125), 1];
+        let a = x.tiles()?;
+        // SAFETY: the arguments of gemm_conv_128; rows and weights have been checked above, slots by whoever set the wave.
+        unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
+    }
+
+    /// residual += x W, normed = norm(residual).
+    ///
+    /// # Errors
+    /// When the driver refuses, or it was not made by [`Linear::with_norm`].
+    pub fn added_and_normed(
+        &self,
+        on: On<'_>,
+        x: &Rows,
+        residual: &Rows,
+        (norm, normed): (&Norm, &Rows),
+    ) -> Result<(), CudaError> {
+        let Path::Normed { tiles, kernel } = &self.path else {
+            return Err(CudaError::NoKernel("a product with a norm".into()));
+        };
+        x.checked(on.size, Type::Bf16, self.n_in);
+        let n = int(self.n_out);
+        let product = Product {
+            wave: on.wave.head(),
+            bias: self.bias(),
+            c: residual.checked(on.size, Type::F32, self.n_out),
+            c2: normed.checked(on.size, Type::Bf16, self.n_out),
+            n,
+            k: int(self.n_in),
+            ldc: n,
+            ldc2: n,
+            weight: norm.weight(self.n_out),
+            eps: norm.eps(),
+            ..Product::default()
+        };
+        let grid = [1, on.size.rows.div_ceil(128), 1];
+        let a = x.tiles()?;
+        // SAFETY: the arguments of gemm_norm_256; rows and weights have been checked above.
+        unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
+    }
+}
