@@ -69,7 +69,7 @@ fn together(encoder: &dyn Encoder, sequences: &[&[u32]]) -> Vec<Encoded> {
     (states.iter().enumerate())
         .map(|(i, state)| Encoded {
             rows: rows.iter().map(|rows| part(i, rows)).collect(),
-            state: bits(&encoder.export(state)),
+            state: bits(&encoder.export(state).expect("exports")),
         })
         .collect()
 }
@@ -83,14 +83,14 @@ fn cut(encoder: &dyn Encoder, tokens: &[u32], next: &mut dyn FnMut() -> u64) -> 
         rest = after;
         state = match calls % 2 {
             0 => state.clone(),
-            _ => encoder.import(&encoder.export(&state)).expect("imports what it exported"),
+            _ => encoder.import(&encoder.export(&state).expect("exports")).expect("imports what it exported"),
         };
         calls += 1;
         let batch = Packed { input: Input::Tokens(chunk), offsets: &[0, chunk.len()] };
         let found = encoder.encode(&batch, &mut [&mut state], &taps).expect("encodes");
         rows.iter_mut().zip(found).for_each(|(rows, found)| rows.extend(bits(&found)));
     }
-    Encoded { rows, state: bits(&encoder.export(&state)) }
+    Encoded { rows, state: bits(&encoder.export(&state).expect("exports")) }
 }
 
 fn refusals(encoder: &dyn Encoder) {

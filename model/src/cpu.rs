@@ -231,7 +231,7 @@ impl Encoder for CpuEncoder {
     }
 
     fn fresh(&self) -> BackboneState {
-        BackboneState { values: vec![0.0; self.state_len()].into() }
+        BackboneState::in_memory(vec![0.0; self.state_len()])
     }
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
@@ -249,7 +249,7 @@ impl Encoder for CpuEncoder {
             }));
             let mut wanted = block.iter().map(|(sequence, _)| *sequence).peekable();
             let states = (states.iter_mut().enumerate())
-                .filter_map(|(i, state)| wanted.next_if_eq(&i).map(|_| &mut state.values[..]))
+                .filter_map(|(i, state)| wanted.next_if_eq(&i).map(|_| state.values_mut()))
                 .collect();
             let Scratch { residual, normed, mixer } = &mut scratch;
             let ranges = block.iter().zip(&starts).map(|((_, range), start)| *start..*start + range.len());
@@ -262,15 +262,16 @@ impl Encoder for CpuEncoder {
         Ok(outputs)
     }
 
-    fn export(&self, state: &BackboneState) -> Vec<f32> {
-        let (mut values, mut rest) = (vec![], &state.values[..]);
+    fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {
+        state.has(self.state_len())?;
+        let (mut values, mut rest) = (vec![], state.values());
         for layer in &self.layers {
             let (window, after) = rest.split_at(layer.mixer.window_len());
             let (h, after) = after.split_at(layer.mixer.h_len());
             layer.mixer.places(&mut |part, at| values.push(if part == Part::Window { window[at] } else { h[at] }));
             rest = after;
         }
-        values
+        Ok(values)
     }
 
     fn import(&self, values: &[f32]) -> Result<BackboneState> {
@@ -279,7 +280,7 @@ impl Encoder for CpuEncoder {
             return Err(Error::Input(format!("{} values; this backbone's state has {expected}", values.len())));
         }
         let mut state = self.fresh();
-        let (mut values, mut rest) = (values.iter(), &mut state.values[..]);
+        let (mut values, mut rest) = (values.iter(), state.values_mut());
         for layer in &self.layers {
             let (window, after) = rest.split_at_mut(layer.mixer.window_len());
             let (h, after) = after.split_at_mut(layer.mixer.h_len());

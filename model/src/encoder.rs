@@ -47,16 +47,19 @@ impl Packed<'_> {
         states: &[&mut BackboneState],
         taps: &[usize],
     ) -> Result<usize> {
+        states.iter().try_for_each(|state| state.has(state_len))?;
+        self.check_layout(config, states.len(), taps)
+    }
+
+    /// As [`Packed::check`], for states whose values are elsewhere.
+    pub(crate) fn check_layout(&self, config: &Config, states: usize, taps: &[usize]) -> Result<usize> {
         let t = self.input.len(config)?;
         let refuse = |problem: String| Err(Error::Input(problem));
         if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&t) || !self.offsets.is_sorted() {
             return refuse(format!("offsets must grow from 0 to the number of tokens, {t}"));
         }
-        if self.offsets.len() != states.len() + 1 {
-            return refuse(format!("{} sequences, but {} states", self.offsets.len() - 1, states.len()));
-        }
-        if let Some(state) = states.iter().find(|state| state.values.len() != state_len) {
-            return refuse(format!("a state of {} values; this backbone's has {state_len}", state.values.len()));
+        if self.offsets.len() != states + 1 {
+            return refuse(format!("{} sequences, but {states} states", self.offsets.len() - 1));
         }
         match taps.iter().find(|&&tap| tap > config.layers) {
             Some(tap) => refuse(format!("layer {tap}: this backbone has layers 0 to {}", config.layers)),
@@ -82,11 +85,49 @@ impl Input<'_> {
 
 /// The backbone's state of one sequence: for each layer the convolution's window and the state `h`, in f32.
 ///
-/// The values' order is the encoder's own; [`Encoder::export`] gives the published one.
+/// The values' order is the encoder's own; [`Encoder::export`] gives the published one. A GPU's encoder keeps them on the
+/// card, and moves them to memory when others need the room; a clone is a fork wherever they are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BackboneState {
-    /// In the encoder's own order; its length depends on the configuration alone.
-    pub values: Box<[f32]>,
+pub struct BackboneState(pub(crate) Place);
+
+/// Where a state's values are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Place {
+    Memory(Box<[f32]>),
+    #[cfg(feature = "cuda")]
+    Card(crate::cuda::Resident),
+}
+
+impl BackboneState {
+    pub(crate) fn in_memory(values: impl Into<Box<[f32]>>) -> Self {
+        Self(Place::Memory(values.into()))
+    }
+
+    /// Its values, of a state that is in memory; none of one that belongs to a card.
+    pub(crate) fn values(&self) -> &[f32] {
+        match &self.0 {
+            Place::Memory(values) => values,
+            #[cfg(feature = "cuda")]
+            Place::Card(_) => &[],
+        }
+    }
+
+    /// Refuses another number of values in memory.
+    pub(crate) fn has(&self, len: usize) -> Result<()> {
+        match self.values().len() {
+            found if found == len => Ok(()),
+            found => Err(Error::Input(format!("a state of {found} values; this backbone's has {len}"))),
+        }
+    }
+
+    /// As [`BackboneState::values`].
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        match &mut self.0 {
+            Place::Memory(values) => values,
+            #[cfg(feature = "cuda")]
+            Place::Card(_) => &mut [],
+        }
+    }
 }
 
 /// Tokens or embedded rows + states → hidden rows, and the states moved on.
@@ -99,6 +140,11 @@ pub trait Encoder: Send + Sync {
 
     /// Where and how it computes.
     fn route(&self) -> &Route;
+
+    /// What its users should know of how it computes, such as a shape without tuned kernels: a line for the log.
+    fn note(&self) -> Option<&str> {
+        None
+    }
 
     /// The state of a sequence before its first token.
     fn fresh(&self) -> BackboneState;
@@ -116,7 +162,10 @@ pub trait Encoder: Send + Sync {
 
     /// A state in the published order, the same on every route: for each layer the convolution's window
     /// `[channels, k - 1]` (oldest first), then h: `[d_in, n]` (Mamba-1) or `[heads, head_dim, n]` (Mamba-2).
-    fn export(&self, state: &BackboneState) -> Vec<f32>;
+    ///
+    /// # Errors
+    /// When the state is of another encoder, or a card does not give it back.
+    fn export(&self, state: &BackboneState) -> Result<Vec<f32>>;
 
     /// The state that [`Encoder::export`] gave.
     ///

@@ -94,7 +94,7 @@ impl Encoder for ReferenceEncoder {
     }
 
     fn fresh(&self) -> BackboneState {
-        BackboneState { values: vec![0.0; self.config.state_len()].into() }
+        BackboneState::in_memory(vec![0.0; self.config.state_len()])
     }
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
@@ -102,7 +102,7 @@ impl Encoder for ReferenceEncoder {
         let mut rows = vec![Vec::with_capacity(t * self.config.d); taps.len()];
         for (sequence, state) in batch.offsets.windows(2).zip(states) {
             for i in sequence[0]..sequence[1] {
-                let stream = self.step(self.embedded(&batch.input, i), &mut state.values);
+                let stream = self.step(self.embedded(&batch.input, i), state.values_mut());
                 for (rows, &tap) in rows.iter_mut().zip(taps) {
                     rows.extend(stream[tap].iter().map(|&v| v as f32));
                 }
@@ -111,13 +111,14 @@ impl Encoder for ReferenceEncoder {
         Ok(rows)
     }
 
-    fn export(&self, state: &BackboneState) -> Vec<f32> {
-        state.values.to_vec()
+    fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {
+        state.has(self.config.state_len())?;
+        Ok(state.values().to_vec())
     }
 
     fn import(&self, values: &[f32]) -> Result<BackboneState> {
         if values.len() == self.config.state_len() {
-            return Ok(BackboneState { values: values.into() });
+            return Ok(BackboneState::in_memory(values));
         }
         Err(Error::Input(format!("{} values; this backbone's state has {}", values.len(), self.config.state_len())))
     }

@@ -77,7 +77,7 @@ fn every_instruction_set_and_any_number_of_threads_gives_the_same_bits() {
     let run = |encoder: &CpuEncoder| {
         let mut states = [encoder.fresh(), encoder.fresh(), encoder.fresh()];
         let rows = encoder.encode(&batch, &mut states.each_mut(), &[1, 2]).unwrap();
-        let states: Vec<u32> = states.iter().flat_map(|state| encoder.export(state)).map(f32::to_bits).collect();
+        let states: Vec<u32> = states.iter().flat_map(|state| encoder.export(state).unwrap()).map(f32::to_bits).collect();
         (rows.concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>(), states)
     };
     for config in configs() {
@@ -100,7 +100,7 @@ fn hidden_rows_and_states_are_those_of_the_reference() {
             let batch = Packed { input: Input::Tokens(&tokens), offsets: &[0, 70, 90] };
             let taps: Vec<usize> = (0..=config.layers).collect();
             let mut all = encoder.encode(&batch, &mut states.each_mut(), &taps).unwrap();
-            all.extend(states.iter().map(|state| encoder.export(state)));
+            all.extend(states.iter().map(|state| encoder.export(state).unwrap()));
             all
         };
         for (found, expected) in run(&encoder).iter().zip(run(&reference)) {

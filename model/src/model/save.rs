@@ -31,7 +31,7 @@ impl Model {
         self.owns(state)?;
         let mut writer = Writer::default();
         if let Some(backbone) = &state.backbone {
-            writer.f32("backbone", &self.encoder.export(backbone));
+            writer.f32("backbone", &self.encoder.export(backbone)?);
         }
         for (layer, pooled) in state.options.layers.iter().zip(&state.pools) {
             writer.u64(&format!("pool.{layer}.count"), &[pooled.count]);
@@ -69,7 +69,7 @@ impl Model {
         state.route = Route(about.route);
         state.position = about.position;
         if let Some(backbone) = &mut state.backbone {
-            let len = self.encoder.export(backbone).len();
+            let len = self.info.config.state_len();
             *backbone = self.encoder.import(&reader.f32("backbone", len)?)?;
         }
         for (layer, pooled) in state.options.layers.iter().zip(&mut state.pools) {

@@ -43,7 +43,7 @@ fn a_cut_changes_nothing() {
         for cut in 0..=tokens.len() {
             let mut state = encoder.fresh();
             let mut rows = encode(&mut state, &tokens[..cut]);
-            state = encoder.import(&encoder.export(&state)).unwrap();
+            state = encoder.import(&encoder.export(&state).unwrap()).unwrap();
             rows.extend(encode(&mut state, &tokens[cut..]));
             assert_eq!((rows, state), (whole.clone(), whole_state.clone()), "cut at {cut}");
         }
@@ -83,7 +83,7 @@ fn bad_calls_are_refused() {
     check(Input::Tokens(&[1, 2]), &[0, 1, 2], 0, "2 sequences, but 1 states");
     check(Input::Tokens(&[1, 2]), &[], 0, "offsets must grow from 0 to the number of tokens, 2");
     check(Input::Tokens(&[1, 2]), &[0, 2], 3, "layer 3: this backbone has layers 0 to 2");
-    let mut short = BackboneState { values: [0.0; 3].into() };
+    let mut short = BackboneState::in_memory([0.0; 3]);
     let batch = Packed { input: Input::Tokens(&[]), offsets: &[0, 0] };
     let error = encoder.encode(&batch, &mut [&mut short], &[]).unwrap_err();
     assert_eq!(error.to_string(), "a state of 3 values; this backbone's has 1216");
