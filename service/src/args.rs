@@ -175,10 +175,10 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DeviceArgs {
     /// Where to compute: auto (the first NVIDIA card, else the CPU), cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value_t)]
+    #[arg(long, value_name = "DEVICE", env = "UNSPOOL_DEVICE", hide_env_values = true, default_value_t)]
     pub(crate) device: Device,
     /// Type of the weights: f32 or, on a GPU, bf16
-    #[arg(long, value_name = "TYPE", default_value_t)]
+    #[arg(long, value_name = "TYPE", env = "UNSPOOL_WEIGHTS", hide_env_values = true, default_value_t)]
     pub(crate) weights: Weights,
 }
 

@@ -18,10 +18,11 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
-/// The binary, in `folder`, with no settings of the caller's.
+/// The binary, in `folder`, with no settings of the caller's, on the CPU if it is not told otherwise.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unspool"));
     command.current_dir(folder).env_remove("UNSPOOL_LOG").env("RUST_BACKTRACE", "1");
+    command.env("UNSPOOL_DEVICE", "cpu").env_remove("UNSPOOL_WEIGHTS");
     command
 }
 
