@@ -147,24 +147,14 @@ impl RunOptions {
     #[cfg(feature = "cuda")]
     fn on_gpu(&self, ordinal: usize, config: &Config, weights: &Backbone) -> Result<Placed> {
         let device = Device::Cuda(ordinal);
-        let encoder = cuda_encoder(config, weights, &Self { device, ..*self })?;
-        Ok(Placed { encoder, device, fell_back: None, cpu: self.cpu.open()? })
+        let encoder = crate::cuda::CudaEncoder::new(config, weights, &Self { device, ..*self })?;
+        Ok(Placed { encoder: Box::new(encoder), device, fell_back: None, cpu: self.cpu.open()? })
     }
 
     #[cfg(not(feature = "cuda"))]
     fn on_gpu(&self, ordinal: usize, _: &Config, _: &Backbone) -> Result<Placed> {
         Err(DeviceError::NotBuilt(Device::Cuda(ordinal)).into())
     }
-}
-
-/// The GPU's encoder: `options.device` names the card.
-#[cfg(feature = "cuda")]
-fn cuda_encoder(config: &Config, weights: &Backbone, options: &RunOptions) -> Result<Box<dyn Encoder>> {
-    let Device::Cuda(ordinal) = options.device else { return Err(DeviceError::NotBuilt(options.device).into()) };
-    unspool_kernels::cuda::Gpu::open(ordinal)?;
-    weights.check(config)?;
-    let what = "the encoder is not in this program yet".into();
-    Err(DeviceError::Unsupported { device: options.device, what }.into())
 }
 
 #[cfg(test)]

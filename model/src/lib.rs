@@ -9,6 +9,8 @@ pub mod checkpoint;
 pub mod config;
 pub mod conformance;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 mod digest;
 pub mod dna;

@@ -77,7 +77,8 @@ fn every_instruction_set_and_any_number_of_threads_gives_the_same_bits() {
     let run = |encoder: &CpuEncoder| {
         let mut states = [encoder.fresh(), encoder.fresh(), encoder.fresh()];
         let rows = encoder.encode(&batch, &mut states.each_mut(), &[1, 2]).unwrap();
-        let states: Vec<u32> = states.iter().flat_map(|state| encoder.export(state).unwrap()).map(f32::to_bits).collect();
+        let states: Vec<u32> =
+            states.iter().flat_map(|state| encoder.export(state).unwrap()).map(f32::to_bits).collect();
         (rows.concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>(), states)
     };
     for config in configs() {

@@ -105,10 +105,21 @@ impl Linear {
     ///
     /// # Errors
     /// When memory does not suffice.
-    pub fn new(gpu: &Gpu, kind: Type, (weight, n_in): (&[f32], usize), bias: Option<&[f32]>) -> Result<Self, CudaError> {
+    pub fn new(
+        gpu: &Gpu,
+        kind: Type,
+        (weight, n_in): (&[f32], usize),
+        bias: Option<&[f32]>,
+    ) -> Result<Self, CudaError> {
         let n_out = weight.len() / n_in.max(1);
         if kind == Type::Bf16 && gpu.is_hopper() && n_in.is_multiple_of(8) && n_out.is_multiple_of(8) {
-            let columns = if n_out <= 64 { 64 } else if n_out <= 96 { 96 } else { 128 };
+            let columns = if n_out <= 64 {
+                64
+            } else if n_out <= 96 {
+                96
+            } else {
+                128
+            };
             let stages = if columns == 128 { 3 } else { 4 };
             let load = |name: &str| Kernel::load(gpu, "gemm", name, ring(columns, stages));
             let many = |name: &str| load(&format!("gemm_{name}_{columns}"));
@@ -228,7 +239,18 @@ impl Linear {
         match &self.path {
             Path::Tensor { tiles, columns, store, add, wide, split: split_kernel } => {
                 x.checked(size, Type::Bf16, self.n_in);
-                let product = Product { wave: on.wave.head(), bias: self.bias(), c, c2, n, k, ldc, ldc2, split, ..Product::default() };
+                let product = Product {
+                    wave: on.wave.head(),
+                    bias: self.bias(),
+                    c,
+                    c2,
+                    n,
+                    k,
+                    ldc,
+                    ldc2,
+                    split,
+                    ..Product::default()
+                };
                 let kernel = match out {
                     Out::Store(_) => store,
                     Out::Add(_) => add,
@@ -245,7 +267,8 @@ impl Linear {
                 assert!(x.cols >= self.n_in, "rows of {} for {} inputs", x.cols, self.n_in);
                 let (wave, w, bias, lda) = (on.wave.head(), self.weight.at(0), self.bias(), int(x.cols));
                 let plain = Plain { wave, a, w, bias, c, c2, n, k, lda, ldc, ldc2, split, place };
-                let (kernel, tile, block) = if size.rows <= 64 { (few, (16, 32), 128) } else { (many, (128, 128), 256) };
+                let (kernel, tile, block) =
+                    if size.rows <= 64 { (few, (16, 32), 128) } else { (many, (128, 128), 256) };
                 let grid = [self.n_out.div_ceil(tile.1), size.rows.div_ceil(tile.0), 1];
                 // SAFETY: the arguments of the kernels of linear.cu; rows and weights have been checked above.
                 unsafe { kernel.launch(on.lane, (grid, block), &mut [arg(&plain)]) }

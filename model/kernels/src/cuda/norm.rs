@@ -43,7 +43,12 @@ impl Norm {
     ///
     /// # Errors
     /// When memory does not suffice.
-    pub fn new(gpu: &Gpu, (weight, bias): (&[f32], Option<&[f32]>), eps: f32, centered: bool) -> Result<Self, CudaError> {
+    pub fn new(
+        gpu: &Gpu,
+        (weight, bias): (&[f32], Option<&[f32]>),
+        eps: f32,
+        centered: bool,
+    ) -> Result<Self, CudaError> {
         let d = weight.len();
         let load = |fours, any| Kernel::load(gpu, "norm", if d.is_multiple_of(4) { fours } else { any }, 0);
         Ok(Self {
@@ -146,7 +151,8 @@ impl NormDtBc {
     /// # Errors
     /// When the driver refuses.
     pub fn forward(&self, on: On<'_>, (dt, r): (&Rows, usize), bc: &Rows) -> Result<(), CudaError> {
-        let (wave, to, both) = (on.wave.head(), dt.checked(on.size, self.kind, dt.cols), bc.checked(on.size, Type::F32, bc.cols));
+        let (wave, to, both) =
+            (on.wave.head(), dt.checked(on.size, self.kind, dt.cols), bc.checked(on.size, Type::F32, bc.cols));
         let (r, ld, n) = (int(r), int(dt.cols), int(bc.cols / 2));
         let args = &mut [arg(&wave), arg(&to), arg(&r), arg(&ld), arg(&both), arg(&n), arg(&self.eps)];
         // SAFETY: the arguments of the norm_dt_bc kernels; rows have been checked.

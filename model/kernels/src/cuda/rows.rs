@@ -86,7 +86,12 @@ impl Rows {
     /// The address, for a kernel that reads or writes `size` rows of this type and width.
     pub(super) fn checked(&self, size: Size, kind: Type, cols: usize) -> u64 {
         assert!(size.rows <= self.most, "{} rows, room for {}", size.rows, self.most);
-        assert!(self.kind == kind && self.cols == cols, "rows of {:?} x {}, {kind:?} x {cols} wanted", self.kind, self.cols);
+        assert!(
+            self.kind == kind && self.cols == cols,
+            "rows of {:?} x {}, {kind:?} x {cols} wanted",
+            self.kind,
+            self.cols
+        );
         self.buffer.at(0)
     }
 

@@ -46,7 +46,10 @@ const CHANNELS: usize = 64; // of a block
 /// Shared memory of a block, as `scan_bytes` in scan.cu has it. `dt`: bytes of a row of dt.
 fn shared(kind: Type, dt: usize, stages: usize) -> usize {
     let wide = ROWS * 64 * kind.bytes();
-    stages * (2 * wide + ROWS * 128 + (ROWS * dt).next_multiple_of(1024)) + 2 * ROWS * CHANNELS * 8 + 2 * ROWS * 68 * 4 + 1024
+    stages * (2 * wide + ROWS * 128 + (ROWS * dt).next_multiple_of(1024))
+        + 2 * ROWS * CHANNELS * 8
+        + 2 * ROWS * 68 * 4
+        + 1024
 }
 
 /// How dt comes.
@@ -136,6 +139,12 @@ impl Scan {
         Ok(Self { kind, d_in, n, k, a2, d, dt_bias, w_dt, r, path })
     }
 
+    /// It runs the tuned kernels.
+    #[must_use]
+    pub fn is_tuned(&self) -> bool {
+        matches!(self.path, Path::Tuned { .. })
+    }
+
     /// Moves states and windows on.
     ///
     /// # Errors
@@ -143,7 +152,10 @@ impl Scan {
     pub fn forward(&self, on: On<'_>, rows: ScanRows<'_>, states: LayerStates) -> Result<(), CudaError> {
         let size = on.size;
         let (dt_kind, dt_cols) = if self.w_dt.is_some() { (self.kind, self.r) } else { (Type::F32, self.d_in) };
-        assert!(rows.x.is_some() || rows.tails.most >= 3 * size.segments && rows.tails.cols == self.d_in, "room for tails");
+        assert!(
+            rows.x.is_some() || rows.tails.most >= 3 * size.segments && rows.tails.cols == self.d_in,
+            "room for tails"
+        );
         assert!(states.stride >= (self.k - 1) * self.d_in + self.d_in * self.n, "a state's size");
         let args = Args {
             wave: on.wave.head(),

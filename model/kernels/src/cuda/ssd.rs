@@ -92,11 +92,18 @@ impl Ssd {
         (a_log, dt_bias, d): (&[f32], &[f32], &[f32]),
     ) -> Result<Self, CudaError> {
         if shape.n > MOST_STATES {
-            return Err(CudaError::NoKernel(format!("Mamba-2 with {} states a channel; {MOST_STATES} are the most", shape.n)));
+            return Err(CudaError::NoKernel(format!(
+                "Mamba-2 with {} states a channel; {MOST_STATES} are the most",
+                shape.n
+            )));
         }
         let a2: Vec<f32> = a_log.iter().map(|a| (-f64::from(*a).exp() * std::f64::consts::LOG2_E) as f32).collect();
         let upload = |values: &[f32]| Buffer::of(gpu, "weights", values);
-        let scan = if shape.n <= MOST_STATES / 2 { kind.form("ssd_f32", "ssd_bf16") } else { kind.form("ssd_wide_f32", "ssd_wide_bf16") };
+        let scan = if shape.n <= MOST_STATES / 2 {
+            kind.form("ssd_f32", "ssd_bf16")
+        } else {
+            kind.form("ssd_wide_f32", "ssd_wide_bf16")
+        };
         Ok(Self {
             shape,
             kind,

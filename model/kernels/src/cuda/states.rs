@@ -139,7 +139,12 @@ impl States {
     ///
     /// # Errors
     /// When the driver refuses.
-    pub fn load(&mut self, lane: &Lane, slots: &[usize], mut give: impl FnMut(usize, &mut [f32])) -> Result<(), CudaError> {
+    pub fn load(
+        &mut self,
+        lane: &Lane,
+        slots: &[usize],
+        mut give: impl FnMut(usize, &mut [f32]),
+    ) -> Result<(), CudaError> {
         let each = self.slot_values();
         for (i, slots) in slots.chunks(AT_ONCE).enumerate() {
             for (j, values) in self.host_staging.values_mut().chunks_exact_mut(each).take(slots.len()).enumerate() {

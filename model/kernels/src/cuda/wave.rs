@@ -78,6 +78,13 @@ impl Size {
         let up = |n: usize| if n == 0 { 0 } else { n.next_power_of_two().min(n.next_multiple_of(1024)) };
         Self { rows: up(self.rows), segments: up(self.segments), steps: up(self.steps), tiles: up(self.tiles) }
     }
+
+    /// No more of anything than there is room for.
+    #[must_use]
+    pub fn within(self, most: usize) -> Self {
+        let [rows, segments, steps, tiles] = [self.rows, self.segments, self.steps, self.tiles].map(|n| n.min(most));
+        Self { rows, segments: segments.min(most / 2), steps, tiles }
+    }
 }
 
 /// A wave's description on the card, at a fixed place.

@@ -1,0 +1,242 @@
+//! The encoder on an NVIDIA GPU: states in slots on the card, waves of rows through the layers.
+//!
+//! ```text
+//!  lane 0: wave 0: layer 0 ─ layer 1 ─ layer 2 ─ ..
+//!  lane 1: wave 1:      └──► layer 0 ─ layer 1 ─ ..      (a sequence that goes on waits, layer by layer)
+//! ```
+//!
+//! A call is cut into waves ([`plan`]). Each takes a lane with work memory of its own, so that several are on the card at
+//! once: one layer of one wave does not fill it. Where a wave continues a sequence of an earlier one, each of its layers
+//! waits for that wave's same layer. By the chunk law none of this changes a bit.
+
+mod lane;
+mod layer;
+mod mamba1;
+mod mamba2;
+mod plan;
+mod pool;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
+
+pub(crate) use self::pool::Resident;
+use self::{
+    lane::{Lanes, Rows},
+    layer::Layer,
+    pool::Pool,
+};
+use crate::{
+    Error, Result,
+    config::{Config, NormKind},
+    device::{Device, RunOptions, Weights},
+    encoder::{BackboneState, Encoder, Packed, Place, Route},
+    weights::{self, Backbone},
+};
+
+/// Mamba-1 and Mamba-2 on an NVIDIA GPU.
+pub struct CudaEncoder {
+    config: Config,
+    route: Route,
+    note: Option<String>,
+    net: Net,
+    pool: Arc<Pool>,
+    lanes: Mutex<Lanes>,
+}
+
+/// The weights on the card.
+struct Net {
+    embedding: Option<Embedding>,
+    layers: Vec<Layer>,
+    norm_f: Norm,
+    kind: Type,
+    d: usize,
+}
+
+impl CudaEncoder {
+    /// Takes a backbone to the card that `options.device` names.
+    ///
+    /// # Errors
+    /// When a weight's size is not the configuration's, there is no such card, or its memory does not suffice.
+    pub fn new(config: &Config, weights: &Backbone, options: &RunOptions) -> Result<Self> {
+        weights.check(config)?;
+        let ordinal = if let Device::Cuda(ordinal) = options.device { ordinal } else { 0 };
+        let gpu = Gpu::open(ordinal)?;
+        let (kind, name) = match options.weights {
+            Weights::F32 => (Type::F32, "f32"),
+            Weights::Bf16 => (Type::Bf16, "bf16"),
+        };
+        let net = Net::new(&gpu, config, weights, kind)?;
+        let rows =
+            Rows { tuned: net.layers.iter().all(Layer::is_tuned), tiled: net.layers.iter().any(Layer::is_tiled) };
+        let capability = gpu.card().capability;
+        let way = if rows.tuned { "" } else { "-general" };
+        let route = Route(format!("cuda-sm{}{}-{name}{way}-1", capability.0, capability.1));
+        let note = (!rows.tuned).then(|| {
+            format!("no tuned kernels for this model's shape on a card of compute capability {capability}: the general ones compute")
+        });
+        let lanes = Lanes::new(&gpu, config, &net, rows)?;
+        let pool = Arc::new(Pool::new(gpu, config, options.pool_bytes)?);
+        Ok(Self { config: config.clone(), route, note, net, pool, lanes: Mutex::new(lanes) })
+    }
+
+    /// States that fit on the card.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.pool.slots()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs as many sequences as the pool has slots for. `outputs`: `[taps][t, d]` of the whole call.
+    fn run(
+        &self,
+        (batch, first): (&Packed<'_>, usize),
+        states: &mut [&mut BackboneState],
+        (taps, outputs): (&[usize], &mut [Vec<f32>]),
+    ) -> Result<()> {
+        let mut lanes = self.lanes();
+        let residents: Vec<&Resident> = states.iter().filter_map(|state| state.resident()).collect();
+        let offsets = &batch.offsets[first..=first + states.len()];
+        let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let busy: Vec<&Resident> =
+            residents.iter().zip(&lengths).filter(|(_, len)| **len > 0).map(|(resident, _)| *resident).collect();
+        let mut pool = self.pool.enter()?;
+        let mut slots = pool.take(&busy)?.into_iter();
+        let slots: Vec<usize> =
+            lengths.iter().map(|len| if *len > 0 { slots.next().unwrap_or(0) } else { 0 }).collect();
+        let waves = plan::plan(&lengths, lanes.most());
+        let done = lanes.run(
+            &self.net,
+            pool.states(),
+            &waves,
+            &mut lane::Call {
+                input: batch.input,
+                starts: offsets,
+                runs: &|wave: &plan::Wave| {
+                    wave.parts.iter().map(|part| Run { len: part.rows.len(), slot: slots[part.sequence] }).collect()
+                },
+                taps,
+                outputs,
+            },
+        );
+        if let Err(error) = done {
+            // Nobody knows how far they came.
+            busy.iter().for_each(|resident| resident.lose(&error.to_string()));
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+impl BackboneState {
+    fn resident(&self) -> Option<&Resident> {
+        match &self.0 {
+            Place::Card(resident) => Some(resident),
+            Place::Memory(_) => None,
+        }
+    }
+}
+
+impl Encoder for CudaEncoder {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn route(&self) -> &Route {
+        &self.route
+    }
+
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    fn fresh(&self) -> BackboneState {
+        BackboneState(Place::Card(Resident::fresh(&self.pool)))
+    }
+
+    fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let t = batch.check_layout(&self.config, states.len(), taps)?;
+        for state in states.iter() {
+            match state.resident() {
+                Some(resident) => resident.check(&self.pool)?,
+                None => return Err(Error::Input("a state of another encoder: restore it from its bytes".into())),
+            }
+        }
+        let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
+        let at_once = self.pool.slots();
+        for (i, states) in states.chunks_mut(at_once).enumerate() {
+            self.run((batch, i * at_once), states, (taps, &mut outputs))?;
+        }
+        Ok(outputs)
+    }
+
+    fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {
+        let Some(resident) = state.resident() else {
+            return Err(Error::Input("a state of another encoder: restore it from its bytes".into()));
+        };
+        resident.check(&self.pool)?;
+        let values = resident.values()?;
+        let mut published = Vec::with_capacity(self.config.state_len());
+        let (window, layer) = (self.config.mixer.window_len(), self.config.mixer_len());
+        let taps = self.config.mixer.k() - 1;
+        for values in values.chunks_exact(values.len() / self.config.layers) {
+            let channels = window.checked_div(taps).unwrap_or(0);
+            published.extend((0..channels).flat_map(|c| (0..taps).map(move |j| values[j * channels + c])));
+            published.extend_from_slice(&values[window..layer]);
+        }
+        Ok(published)
+    }
+
+    fn import(&self, values: &[f32]) -> Result<BackboneState> {
+        let expected = self.config.state_len();
+        if values.len() != expected {
+            return Err(Error::Input(format!("{} values; this backbone's state has {expected}", values.len())));
+        }
+        let mut own = vec![0.0; self.pool.slot_values()];
+        let (window, layer) = (self.config.mixer.window_len(), self.config.mixer_len());
+        let taps = self.config.mixer.k() - 1;
+        let each = own.len() / self.config.layers;
+        for (own, values) in own.chunks_exact_mut(each).zip(values.chunks_exact(layer)) {
+            let channels = window.checked_div(taps).unwrap_or(0);
+            for (i, value) in values[..window].iter().enumerate() {
+                own[i % taps * channels + i / taps] = *value;
+            }
+            own[window..layer].copy_from_slice(&values[window..]);
+        }
+        Ok(BackboneState(Place::Card(Resident::in_memory(&self.pool, own))))
+    }
+}
+
+impl Config {
+    /// Values of one layer's state.
+    fn mixer_len(&self) -> usize {
+        self.state_len() / self.layers
+    }
+}
+
+impl Net {
+    fn new(gpu: &Gpu, config: &Config, weights: &Backbone, kind: Type) -> Result<Self> {
+        let norm = |norm: &weights::Norm| {
+            let parts = (&norm.weight[..], norm.bias.as_deref());
+            Norm::new(gpu, parts, config.norm_eps, config.norm == NormKind::Layer)
+        };
+        let mut layers: Vec<Layer> = Vec::with_capacity(config.layers);
+        // From the last to the first: a layer may do the next one's norm.
+        for layer in weights.layers.iter().rev() {
+            let own = norm(&layer.norm)?;
+            let layer = Layer::new((gpu, kind), config, (layer, own), layers.last_mut())?;
+            layers.push(layer);
+        }
+        layers.reverse();
+        let embedding = (!weights.embedding.is_empty())
+            .then(|| Embedding::new(gpu, kind, &weights.embedding, config.d))
+            .transpose()?;
+        Ok(Self { embedding, layers, norm_f: norm(&weights.norm_f)?, kind, d: config.d })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! Lanes: work memory, and the waves that go through the layers on it.
+
+use std::collections::HashMap;
+
+use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, Size, States, Type};
+
+use super::{Net, layer::Mixed, plan::Wave};
+use crate::{config::Config, encoder::Input};
+
+/// Waves on the card at once. One layer of one wave leaves most of a large card idle; eight layers fill it.
+const LANES: usize = 8;
+/// Rows of a wave.
+const ROWS: usize = 8192;
+/// Graphs that are kept.
+const GRAPHS: usize = 64;
+
+/// What the layers want to know of a wave's rows.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    /// Every kernel is a tuned one.
+    pub(super) tuned: bool,
+    /// Some layer convolves by tiles.
+    pub(super) tiled: bool,
+}
+
+/// One call.
+pub(super) struct Call<'a, 'b> {
+    pub(super) input: Input<'a>,
+    /// Where each sequence begins in the input and in the outputs.
+    pub(super) starts: &'a [usize],
+    /// A wave's runs on the card.
+    pub(super) runs: &'b dyn Fn(&Wave) -> Vec<Run>,
+    pub(super) taps: &'a [usize],
+    /// `[taps][t, d]`
+    pub(super) outputs: &'b mut [Vec<f32>],
+}
+
+/// All lanes of an encoder.
+pub(super) struct Lanes {
+    gpu: std::sync::Arc<Gpu>,
+    lanes: Vec<Work>,
+    /// Marks of wave w after layer l, at `w * layers + l`.
+    marks: Vec<Mark>,
+    graphs: HashMap<(Size, bool), Seen>,
+    rows: Rows,
+    layers: usize,
+}
+
+/// A kind of wave that came before: the second time its graph is made.
+enum Seen {
+    Once,
+    Graph(Box<Graph>),
+}
+
+/// One lane's.
+struct Work {
+    lane: cuda::Lane,
+    mixed: Mixed,
+    last: cuda::Rows,
+    /// Two: while one wave is on its way the next is described.
+    turns: [Turn; 2],
+}
+
+/// What the host holds of a wave on its way.
+struct Turn {
+    wave: cuda::Wave,
+    input: Option<Pinned<f32>>,
+    taps: Vec<Pinned<f32>>,
+    done: Mark,
+    /// The wave's place in the plan, and each part's first row.
+    pending: Option<(usize, Vec<usize>)>,
+}
+
+impl Lanes {
+    pub(super) fn new(gpu: &std::sync::Arc<Gpu>, config: &Config, net: &Net, rows: Rows) -> Result<Self, CudaError> {
+        let lanes = (0..LANES).map(|_| Work::new(gpu, config, net)).collect::<Result<_, _>>()?;
+        let gpu = std::sync::Arc::clone(gpu);
+        Ok(Self { gpu, lanes, marks: vec![], graphs: HashMap::new(), rows, layers: config.layers })
+    }
+
+    /// Rows of a wave at most.
+    pub(super) fn most(&self) -> usize {
+        ROWS
+    }
+
+    /// Runs the waves, and takes what is tapped. The lanes are through then.
+    pub(super) fn run(
+        &mut self,
+        net: &Net,
+        states: &States,
+        waves: &[Wave],
+        call: &mut Call<'_, '_>,
+    ) -> Result<(), CudaError> {
+        let mut followed = vec![false; waves.len()];
+        waves.iter().flat_map(|wave| &wave.after).for_each(|w| followed[*w] = true);
+        while followed.contains(&true) && self.marks.len() < waves.len() * self.layers {
+            self.marks.push(Mark::new(&self.gpu)?);
+        }
+        let count = self.lanes.len();
+        let started = waves
+            .iter()
+            .enumerate()
+            .try_for_each(|(w, wave)| self.start(net, states, (w, wave, followed[w], waves.len() == 1), (waves, call)));
+        for turn in waves.len().saturating_sub(2 * count)..waves.len() {
+            let work = &mut self.lanes[turn % count];
+            work.lane.enter()?;
+            let drained = work.turns[turn / count % 2].drain(waves, call, net.d);
+            if started.is_ok() {
+                drained?;
+            }
+        }
+        started
+    }
+
+    fn start(
+        &mut self,
+        net: &Net,
+        states: &States,
+        (w, wave, followed, alone): (usize, &Wave, bool, bool),
+        (waves, call): (&[Wave], &mut Call<'_, '_>),
+    ) -> Result<(), CudaError> {
+        let count = self.lanes.len();
+        let Work { lane, mixed, last, turns } = &mut self.lanes[w % count];
+        let turn = &mut turns[w / count % 2];
+        lane.enter()?;
+        turn.drain(waves, call, net.d)?;
+        let runs = (call.runs)(wave);
+        let firsts = turn.wave.set(lane, &runs, self.rows.tiled)?;
+        turn.put(&self.gpu, lane, (wave, &firsts), (call, mixed.residual()))?;
+        let tokens = matches!(call.input, Input::Tokens(_));
+        let size = turn.wave.size();
+        let inner = call.taps.iter().any(|tap| *tap < self.layers);
+        let key = (size.rounded(), tokens);
+        turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
+        if alone && !inner && (self.graphs.contains_key(&key) || self.graphs.len() < GRAPHS) {
+            let on = On { lane, wave: &turn.wave, size: key.0.within(turn.wave.most()) };
+            let all = || net.forward(on, (mixed, last), states, (tokens, &mut |_, _| Ok(())));
+            match self.graphs.get_mut(&key) {
+                Some(Seen::Graph(graph)) if w == 0 && turn.pending.is_none() => lane.start(graph)?,
+                Some(seen @ Seen::Once) => {
+                    let mut graph = Box::new(lane.capture(all)?);
+                    lane.start(&mut graph)?;
+                    *seen = Seen::Graph(graph);
+                }
+                _ => {
+                    all()?;
+                    self.graphs.insert(key, Seen::Once);
+                }
+            }
+        } else {
+            let on = On { lane, wave: &turn.wave, size };
+            let (marks, layers, taps) = (&self.marks, self.layers, &mut turn.taps);
+            net.forward(
+                on,
+                (mixed, last),
+                states,
+                (tokens, &mut |at, residual| {
+                    match at {
+                        At::Before(layer) => {
+                            wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?
+                        }
+                        At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
+                        At::After(_) | At::Embedded => (),
+                    }
+                    let reached = match at {
+                        At::Embedded => 0,
+                        At::After(layer) if layer + 1 < layers => layer + 1,
+                        _ => return Ok(()),
+                    };
+                    for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
+                        debug_assert!(*tap < layers);
+                        residual.buffer().get(lane, 0, to, size.rows * net.d)?;
+                    }
+                    Ok(())
+                }),
+            )?;
+        }
+        for (_, to) in call.taps.iter().zip(&mut turn.taps).filter(|(tap, _)| **tap == self.layers) {
+            last.buffer().get(lane, 0, to, size.rows * net.d)?;
+        }
+        lane.mark(&turn.done)?;
+        turn.pending = Some((w, firsts));
+        Ok(())
+    }
+}
+
+/// A place on the way through the layers.
+#[derive(Clone, Copy)]
+pub(super) enum At {
+    /// The residual stream is the embedding.
+    Embedded,
+    /// This layer is next.
+    Before(usize),
+    /// This layer is done.
+    After(usize),
+}
+
+/// Is told where a wave is, with its residual stream.
+type Tell<'a> = dyn FnMut(At, &cuda::Rows) -> Result<(), CudaError> + 'a;
+
+impl Net {
+    /// Queues a wave's way through all layers. `tokens`: the wave's; else rows are in the residual stream already.
+    fn forward(
+        &self,
+        on: On<'_>,
+        (mixed, last): (&Mixed, &cuda::Rows),
+        states: &States,
+        (tokens, tell): (bool, &mut Tell<'_>),
+    ) -> Result<(), CudaError> {
+        if let (true, Some(embedding)) = (tokens, &self.embedding) {
+            embedding.forward(on, mixed.residual())?;
+        }
+        on.wave.describe_rows(on.lane, on.size)?;
+        tell(At::Embedded, mixed.residual())?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            tell(At::Before(i), mixed.residual())?;
+            layer.forward(on, mixed, states.layer(i), self.layers.get(i + 1))?;
+            tell(At::After(i), mixed.residual())?;
+        }
+        self.norm_f.forward(on, mixed.residual(), last)
+    }
+}
+
+impl Work {
+    fn new(gpu: &Gpu, config: &Config, net: &Net) -> Result<Self, CudaError> {
+        let turn = || {
+            let (wave, done) = (cuda::Wave::new(gpu, ROWS)?, Mark::new(gpu)?);
+            Ok(Turn { wave, input: None, taps: vec![], done, pending: None })
+        };
+        Ok(Self {
+            lane: cuda::Lane::new(gpu)?,
+            mixed: Mixed::new((gpu, net.kind), config, ROWS)?,
+            last: cuda::Rows::new(gpu, Type::F32, (ROWS, config.d))?,
+            turns: [turn()?, turn()?],
+        })
+    }
+}
+
+impl Turn {
+    /// Waits for the wave before, and takes what it tapped.
+    fn drain(&mut self, waves: &[Wave], call: &mut Call<'_, '_>, d: usize) -> Result<(), CudaError> {
+        let Some((w, firsts)) = self.pending.take() else { return Ok(()) };
+        self.done.finish()?;
+        for (from, to) in self.taps.iter().zip(call.outputs.iter_mut()) {
+            for (part, first) in waves[w].parts.iter().zip(&firsts) {
+                let (at, len) = ((call.starts[part.sequence] + part.rows.start) * d, part.rows.len() * d);
+                to[at..at + len].copy_from_slice(&from.values()[first * d..first * d + len]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the wave's tokens or rows.
+    fn put(
+        &mut self,
+        gpu: &Gpu,
+        lane: &cuda::Lane,
+        (wave, firsts): (&Wave, &[usize]),
+        (call, residual): (&Call<'_, '_>, &cuda::Rows),
+    ) -> Result<(), CudaError> {
+        let each = || {
+            wave.parts.iter().zip(firsts).map(|(part, first)| (call.starts[part.sequence], part.rows.clone(), *first))
+        };
+        match call.input {
+            Input::Tokens(tokens) => self.wave.set_tokens(lane, |to| {
+                for (start, rows, first) in each() {
+                    to[first..first + rows.len()].copy_from_slice(&tokens[start + rows.start..start + rows.end]);
+                }
+            }),
+            Input::Rows(all) => {
+                let d = residual.cols();
+                if self.input.is_none() {
+                    self.input = Some(Pinned::zeros(gpu, ROWS * d)?);
+                }
+                let Some(input) = &mut self.input else { return Ok(()) };
+                for (start, rows, first) in each() {
+                    let from = &all[(start + rows.start) * d..(start + rows.end) * d];
+                    input.values_mut()[first * d..first * d + from.len()].copy_from_slice(from);
+                }
+                residual.buffer().put(lane, 0, input, self.wave.size().rows * d)
+            }
+        }
+    }
+
+    fn room_for_taps(&mut self, gpu: &Gpu, taps: usize, d: usize) -> Result<(), CudaError> {
+        while self.taps.len() < taps {
+            self.taps.push(Pinned::zeros(gpu, ROWS * d)?);
+        }
+        Ok(())
+    }
+}

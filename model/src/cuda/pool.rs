@@ -1,0 +1,298 @@
+//! The pool of states on a card: who is in which slot, and who has to leave.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use unspool_kernels::cuda::{CudaError, Gpu, Lane, States};
+
+use crate::{Error, Result, config::Config};
+
+/// The share of the memory that is free once the weights are on the card, for states, in percent, where nobody says.
+const SHARE: u64 = 85;
+/// The most slots: their numbers are the kernels' i32, and there must be a limit.
+const MOST: usize = 1 << 24;
+
+/// Slots, and the states in them. When all are taken, those that were not used for longest move to memory.
+pub(super) struct Pool {
+    slots: usize,
+    slot_values: usize,
+    inner: Mutex<Inner>,
+    /// Slots whose states are gone: given back without waiting for whoever has the pool.
+    left: Mutex<Vec<usize>>,
+    clock: AtomicU64,
+}
+
+pub(super) struct Inner {
+    states: States,
+    lane: Lane,
+    free: Vec<usize>,
+    owners: Vec<Weak<Cell>>,
+}
+
+/// A state that the card's encoder keeps.
+pub(crate) struct Resident {
+    pool: Arc<Pool>,
+    cell: Arc<Cell>,
+}
+
+struct Cell {
+    place: Mutex<Spot>,
+    used: AtomicU64,
+}
+
+/// Where a state's values are.
+#[derive(Debug)]
+enum Spot {
+    /// Zeros, nowhere yet.
+    Fresh,
+    Slot(usize),
+    Memory(Box<[f32]>),
+    /// The card failed while it had them.
+    Lost(String),
+}
+
+impl Pool {
+    /// As many slots as `bytes` hold, or as fit beside the rest.
+    pub(super) fn new(gpu: Arc<Gpu>, config: &Config, bytes: Option<u64>) -> Result<Self> {
+        let values = config.state_len() / config.layers;
+        let each = States::slot_bytes(config.layers, values) as u64;
+        let (free, total) = gpu.memory()?;
+        let bytes = bytes.unwrap_or(free / 100 * SHARE);
+        if each > bytes || bytes > free {
+            let (ordinal, needed) = (gpu.card().ordinal, each.max(bytes));
+            return Err(CudaError::Memory { ordinal, what: "the pool of states", needed, free, total }.into());
+        }
+        let slots = usize::try_from(bytes / each).unwrap_or(MOST).min(MOST);
+        let states = States::new(&gpu, slots, config.layers, values)?;
+        let slot_values = states.slot_values();
+        let inner = Inner {
+            states,
+            lane: Lane::new(&gpu)?,
+            free: (0..slots).rev().collect(),
+            owners: (0..slots).map(|_| Weak::new()).collect(),
+        };
+        Ok(Self { slots, slot_values, inner: Mutex::new(inner), left: Mutex::default(), clock: AtomicU64::new(0) })
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(super) fn slot_values(&self) -> usize {
+        self.slot_values
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the pool, for a call.
+    pub(super) fn enter(&self) -> Result<Entered<'_>> {
+        let inner = self.lock();
+        inner.lane.enter()?;
+        Ok(Entered { pool: self, inner })
+    }
+}
+
+/// The pool in one caller's hands.
+pub(super) struct Entered<'a> {
+    pool: &'a Pool,
+    inner: MutexGuard<'a, Inner>,
+}
+
+impl Entered<'_> {
+    pub(super) fn states(&self) -> &States {
+        &self.inner.states
+    }
+
+    /// Brings these states, no more than there are slots, onto the card, and gives their slots. The lane is through then.
+    pub(super) fn take(&mut self, residents: &[&Resident]) -> Result<Vec<usize>> {
+        let now = self.pool.clock.fetch_add(1, Ordering::Relaxed) + 1;
+        residents.iter().for_each(|resident| resident.cell.used.store(now, Ordering::Relaxed));
+        let outside: Vec<&Resident> =
+            residents.iter().copied().filter(|resident| !matches!(&*resident.cell.spot(), Spot::Slot(_))).collect();
+        self.make_room(outside.len(), now)?;
+        let Self { inner, .. } = self;
+        let Inner { states, lane, free, owners } = &mut **inner;
+        let (mut fresh, mut back) = (vec![], vec![]);
+        for resident in outside {
+            let Some(slot) = free.pop() else { return Err(Error::Input("more sequences than slots".into())) };
+            owners[slot] = Arc::downgrade(&resident.cell);
+            match std::mem::replace(&mut *resident.cell.spot(), Spot::Slot(slot)) {
+                Spot::Memory(values) => back.push((slot, values)),
+                _ => fresh.push(slot),
+            }
+        }
+        let slots: Vec<usize> = back.iter().map(|(slot, _)| *slot).collect();
+        let filled = (states.zero(lane, &fresh))
+            .and_then(|()| states.load(lane, &slots, |i, to| to.copy_from_slice(&back[i].1)))
+            .and_then(|()| lane.finish());
+        if let Err(error) = filled {
+            residents.iter().for_each(|resident| resident.lose(&error.to_string()));
+            return Err(error.into());
+        }
+        Ok(residents.iter().map(|resident| resident.cell.slot().unwrap_or(0)).collect())
+    }
+
+    /// Frees slots: first those whose states are gone, then those used longest ago.
+    fn make_room(&mut self, wanted: usize, now: u64) -> Result<()> {
+        let Inner { states, lane, free, owners } = &mut *self.inner;
+        free.append(&mut self.pool.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let lacking = wanted.saturating_sub(free.len());
+        if lacking == 0 {
+            return Ok(());
+        }
+        let mut oldest: Vec<(u64, usize, Arc<Cell>)> = (owners.iter().enumerate())
+            .filter_map(|(slot, owner)| Some((slot, owner.upgrade()?)))
+            .map(|(slot, cell)| (cell.used.load(Ordering::Relaxed), slot, cell))
+            .filter(|(used, slot, cell)| *used < now && cell.slot() == Some(*slot))
+            .collect();
+        oldest.sort_unstable_by_key(|(used, slot, _)| (*used, *slot));
+        oldest.truncate(lacking);
+        let slots: Vec<usize> = oldest.iter().map(|(_, slot, _)| *slot).collect();
+        states.save(lane, &slots, |i, values| {
+            let mut spot = oldest[i].2.spot();
+            // Else its state has gone meanwhile, and the slot with it: it is among those that were given back.
+            if matches!(*spot, Spot::Slot(_)) {
+                *spot = Spot::Memory(values.into());
+                free.push(slots[i]);
+            }
+        })?;
+        free.append(&mut self.pool.left.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    /// A copy of a slot: in a free slot, or in memory.
+    fn fork(&mut self, slot: usize) -> Result<Spot> {
+        let Inner { states, lane, free, .. } = &mut *self.inner;
+        free.append(&mut self.pool.left.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(to) = free.pop() {
+            states.copy(lane, &[(slot, to)])?;
+            lane.finish()?;
+            return Ok(Spot::Slot(to));
+        }
+        Ok(Spot::Memory(self.read(slot)?))
+    }
+
+    fn read(&mut self, slot: usize) -> Result<Box<[f32]>> {
+        let Inner { states, lane, .. } = &mut *self.inner;
+        let mut read = Box::default();
+        states.save(lane, &[slot], |_, values| read = values.into())?;
+        Ok(read)
+    }
+}
+
+impl Cell {
+    fn new(spot: Spot) -> Arc<Self> {
+        Arc::new(Self { place: Mutex::new(spot), used: AtomicU64::new(0) })
+    }
+
+    fn spot(&self) -> MutexGuard<'_, Spot> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self) -> Option<usize> {
+        if let Spot::Slot(slot) = &*self.spot() { Some(*slot) } else { None }
+    }
+}
+
+impl Resident {
+    pub(super) fn fresh(pool: &Arc<Pool>) -> Self {
+        Self { pool: Arc::clone(pool), cell: Cell::new(Spot::Fresh) }
+    }
+
+    /// Values in the slots' order.
+    pub(super) fn in_memory(pool: &Arc<Pool>, values: Vec<f32>) -> Self {
+        Self { pool: Arc::clone(pool), cell: Cell::new(Spot::Memory(values.into())) }
+    }
+
+    /// It belongs to this pool, and is whole.
+    pub(super) fn check(&self, pool: &Arc<Pool>) -> Result<()> {
+        if !Arc::ptr_eq(&self.pool, pool) {
+            return Err(Error::Input("a state of another encoder: restore it from its bytes".into()));
+        }
+        match &*self.cell.spot() {
+            Spot::Lost(why) => Err(Error::Input(format!("this state was lost when the card failed: {why}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The card failed in the midst of it.
+    pub(super) fn lose(&self, why: &str) {
+        if let Spot::Slot(slot) = std::mem::replace(&mut *self.cell.spot(), Spot::Lost(why.to_owned())) {
+            self.pool.left.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+    }
+
+    /// Its values in the slots' order.
+    pub(super) fn values(&self) -> Result<Box<[f32]>> {
+        let mut pool = self.pool.enter()?;
+        let slot = match &*self.cell.spot() {
+            Spot::Fresh => return Ok(vec![0.0; self.pool.slot_values].into()),
+            Spot::Memory(values) => return Ok(values.clone()),
+            Spot::Lost(why) => return Err(Error::Input(format!("this state was lost when the card failed: {why}"))),
+            Spot::Slot(slot) => *slot,
+        };
+        pool.read(slot)
+    }
+}
+
+impl Clone for Resident {
+    fn clone(&self) -> Self {
+        let forked = self.pool.enter().and_then(|mut pool| {
+            let slot = match &*self.cell.spot() {
+                Spot::Fresh => return Ok((pool, Spot::Fresh)),
+                Spot::Memory(values) => return Ok((pool, Spot::Memory(values.clone()))),
+                Spot::Lost(why) => return Ok((pool, Spot::Lost(why.clone()))),
+                Spot::Slot(slot) => *slot,
+            };
+            let spot = pool.fork(slot)?;
+            Ok((pool, spot))
+        });
+        let used = AtomicU64::new(self.cell.used.load(Ordering::Relaxed));
+        let cell = match forked {
+            Ok((mut pool, spot)) => {
+                let slot = if let Spot::Slot(slot) = spot { Some(slot) } else { None };
+                let cell = Arc::new(Cell { place: Mutex::new(spot), used });
+                if let Some(slot) = slot {
+                    pool.inner.owners[slot] = Arc::downgrade(&cell);
+                }
+                cell
+            }
+            // A clone cannot fail: whoever uses it is told.
+            Err(error) => Cell::new(Spot::Lost(error.to_string())),
+        };
+        Self { pool: Arc::clone(&self.pool), cell }
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        if let Spot::Slot(slot) = std::mem::replace(&mut *self.cell.spot(), Spot::Fresh) {
+            self.pool.left.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+    }
+}
+
+impl PartialEq for Resident {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.values(), other.values()) {
+            (Ok(own), Ok(other)) => own == other,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Resident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.cell.spot() {
+            Spot::Memory(_) => f.write_str("Resident(in memory)"),
+            spot => write!(f, "Resident({spot:?})"),
+        }
+    }
+}
