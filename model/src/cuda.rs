@@ -161,7 +161,7 @@ impl Encoder for CudaEncoder {
         let t = batch.check_layout(&self.config, states.len(), taps)?;
         for state in states.iter() {
             match state.resident() {
-                Some(resident) => resident.check(&self.pool)?,
+                Some(resident) => resident.belongs(&self.pool)?,
                 None => return Err(Error::Input("a state of another encoder: restore it from its bytes".into())),
             }
         }
@@ -177,7 +177,7 @@ impl Encoder for CudaEncoder {
         let Some(resident) = state.resident() else {
             return Err(Error::Input("a state of another encoder: restore it from its bytes".into()));
         };
-        resident.check(&self.pool)?;
+        resident.belongs(&self.pool)?;
         let values = resident.values()?;
         let mut published = Vec::with_capacity(self.config.state_len());
         let (window, layer) = (self.config.mixer.window_len(), self.config.mixer_len());

@@ -16,6 +16,7 @@ mod rows;
 mod scan;
 mod ssd;
 mod states;
+mod step;
 mod wave;
 mod wide;
 
@@ -31,4 +32,5 @@ pub use rows::{Columns, On, Rows, Type};
 pub use scan::{Dt, Scan, ScanRows};
 pub use ssd::{Ssd, SsdShape};
 pub use states::{LayerStates, States};
+pub use step::{Map, Step, StepRows};
 pub use wave::{Run, Size, Wave};

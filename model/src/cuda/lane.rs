@@ -41,12 +41,16 @@ pub(super) struct Lanes {
     lanes: Vec<Work>,
     /// Marks of wave w after layer l, at `w * layers + l`.
     marks: Vec<Mark>,
-    graphs: HashMap<(Size, bool), Seen>,
+    graphs: HashMap<Kind, Seen>,
+    forked: Mark,
     rows: Rows,
     layers: usize,
 }
 
-/// A kind of wave that came before: the second time its graph is made.
+/// What graphs are made for: the sizes of waves that do not wait for each other, and whether they hold tokens.
+type Kind = (Vec<Size>, bool);
+
+/// A kind of call that came before: the second time its graph is made.
 enum Seen {
     Once,
     Graph(Box<Graph>),
@@ -75,7 +79,8 @@ impl Lanes {
     pub(super) fn new(gpu: &std::sync::Arc<Gpu>, config: &Config, net: &Net, rows: Rows) -> Result<Self, CudaError> {
         let lanes = (0..LANES).map(|_| Work::new(gpu, config, net)).collect::<Result<_, _>>()?;
         let gpu = std::sync::Arc::clone(gpu);
-        Ok(Self { gpu, lanes, marks: vec![], graphs: HashMap::new(), rows, layers: config.layers })
+        let forked = Mark::new(&gpu)?;
+        Ok(Self { gpu, lanes, marks: vec![], graphs: HashMap::new(), forked, rows, layers: config.layers })
     }
 
     /// Rows of a wave at most.
@@ -91,16 +96,25 @@ impl Lanes {
         waves: &[Wave],
         call: &mut Call<'_, '_>,
     ) -> Result<(), CudaError> {
+        for work in &mut self.lanes {
+            let left = work.turns.iter_mut().filter_map(|turn| turn.pending.take()).count();
+            if left > 0 {
+                // A call before failed in the midst.
+                let _ = work.lane.finish();
+            }
+        }
+        let inner = call.taps.iter().any(|tap| *tap < self.layers);
+        if waves.len() <= self.lanes.len() && waves.iter().all(|wave| wave.after.is_empty()) && !inner {
+            return self.run_as_graph(net, states, waves, call);
+        }
         let mut followed = vec![false; waves.len()];
         waves.iter().flat_map(|wave| &wave.after).for_each(|w| followed[*w] = true);
         while followed.contains(&true) && self.marks.len() < waves.len() * self.layers {
             self.marks.push(Mark::new(&self.gpu)?);
         }
         let count = self.lanes.len();
-        let started = waves
-            .iter()
-            .enumerate()
-            .try_for_each(|(w, wave)| self.start(net, states, (w, wave, followed[w], waves.len() == 1), (waves, call)));
+        let started = (waves.iter().enumerate())
+            .try_for_each(|(w, wave)| self.start(net, states, (w, wave, followed[w]), (waves, call)));
         for turn in waves.len().saturating_sub(2 * count)..waves.len() {
             let work = &mut self.lanes[turn % count];
             work.lane.enter()?;
@@ -112,11 +126,71 @@ impl Lanes {
         started
     }
 
+    /// Runs waves that do not wait for each other, one a lane: as a graph from the second time on that their sizes come.
+    fn run_as_graph(
+        &mut self,
+        net: &Net,
+        states: &States,
+        waves: &[Wave],
+        call: &mut Call<'_, '_>,
+    ) -> Result<(), CudaError> {
+        let Some(Work { lane: main, .. }) = self.lanes.first() else { return Ok(()) };
+        main.enter()?;
+        let main = main.clone();
+        let mut sizes = Vec::with_capacity(waves.len());
+        for (wave, Work { mixed, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
+            let firsts = turn.wave.set(&main, &(call.runs)(wave), self.rows.tiled)?;
+            turn.put(&self.gpu, &main, (wave, &firsts), (call, mixed.residual()))?;
+            turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
+            turn.pending = Some((sizes.len(), firsts));
+            sizes.push(turn.wave.size().rounded().within(turn.wave.most()));
+        }
+        let key: Kind = (sizes, matches!(call.input, Input::Tokens(_)));
+        let lanes = &self.lanes[..waves.len()];
+        let all = || {
+            main.mark(&self.forked)?;
+            for (i, (work, size)) in lanes.iter().zip(&key.0).enumerate() {
+                let Work { lane, mixed, last, turns: [turn, _] } = work;
+                if i > 0 {
+                    lane.wait(&self.forked)?;
+                }
+                let on = On { lane, wave: &turn.wave, size: *size };
+                net.forward(on, (mixed, last), states, (key.1, &mut |_, _| Ok(())))?;
+                if i > 0 {
+                    lane.mark(&turn.done)?;
+                    main.wait(&turn.done)?;
+                }
+            }
+            Ok(())
+        };
+        match self.graphs.get_mut(&key) {
+            Some(Seen::Graph(graph)) => main.start(graph)?,
+            Some(seen @ Seen::Once) => {
+                let mut graph = Box::new(main.capture(all)?);
+                main.start(&mut graph)?;
+                *seen = Seen::Graph(graph);
+            }
+            None => {
+                all()?;
+                if self.graphs.len() < GRAPHS {
+                    self.graphs.insert(key, Seen::Once);
+                }
+            }
+        }
+        for Work { last, turns: [turn, _], .. } in &mut self.lanes[..waves.len()] {
+            for to in turn.taps.iter_mut().take(call.taps.len()) {
+                last.buffer().get(&main, 0, to, turn.wave.size().rows * net.d)?;
+            }
+            main.mark(&turn.done)?;
+        }
+        (self.lanes.iter_mut().take(waves.len())).try_for_each(|work| work.turns[0].drain(waves, call, net.d))
+    }
+
     fn start(
         &mut self,
         net: &Net,
         states: &States,
-        (w, wave, followed, alone): (usize, &Wave, bool, bool),
+        (w, wave, followed): (usize, &Wave, bool),
         (waves, call): (&[Wave], &mut Call<'_, '_>),
     ) -> Result<(), CudaError> {
         let count = self.lanes.len();
@@ -129,52 +203,31 @@ impl Lanes {
         turn.put(&self.gpu, lane, (wave, &firsts), (call, mixed.residual()))?;
         let tokens = matches!(call.input, Input::Tokens(_));
         let size = turn.wave.size();
-        let inner = call.taps.iter().any(|tap| *tap < self.layers);
-        let key = (size.rounded(), tokens);
         turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
-        if alone && !inner && (self.graphs.contains_key(&key) || self.graphs.len() < GRAPHS) {
-            let on = On { lane, wave: &turn.wave, size: key.0.within(turn.wave.most()) };
-            let all = || net.forward(on, (mixed, last), states, (tokens, &mut |_, _| Ok(())));
-            match self.graphs.get_mut(&key) {
-                Some(Seen::Graph(graph)) if w == 0 && turn.pending.is_none() => lane.start(graph)?,
-                Some(seen @ Seen::Once) => {
-                    let mut graph = Box::new(lane.capture(all)?);
-                    lane.start(&mut graph)?;
-                    *seen = Seen::Graph(graph);
+        let on = On { lane, wave: &turn.wave, size };
+        let (marks, layers, taps) = (&self.marks, self.layers, &mut turn.taps);
+        net.forward(
+            on,
+            (mixed, last),
+            states,
+            (tokens, &mut |at, residual| {
+                match at {
+                    At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?,
+                    At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
+                    At::After(_) | At::Embedded => (),
                 }
-                _ => {
-                    all()?;
-                    self.graphs.insert(key, Seen::Once);
+                let reached = match at {
+                    At::Embedded => 0,
+                    At::After(layer) if layer + 1 < layers => layer + 1,
+                    _ => return Ok(()),
+                };
+                for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
+                    debug_assert!(*tap < layers);
+                    residual.buffer().get(lane, 0, to, size.rows * net.d)?;
                 }
-            }
-        } else {
-            let on = On { lane, wave: &turn.wave, size };
-            let (marks, layers, taps) = (&self.marks, self.layers, &mut turn.taps);
-            net.forward(
-                on,
-                (mixed, last),
-                states,
-                (tokens, &mut |at, residual| {
-                    match at {
-                        At::Before(layer) => {
-                            wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?
-                        }
-                        At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
-                        At::After(_) | At::Embedded => (),
-                    }
-                    let reached = match at {
-                        At::Embedded => 0,
-                        At::After(layer) if layer + 1 < layers => layer + 1,
-                        _ => return Ok(()),
-                    };
-                    for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
-                        debug_assert!(*tap < layers);
-                        residual.buffer().get(lane, 0, to, size.rows * net.d)?;
-                    }
-                    Ok(())
-                }),
-            )?;
-        }
+                Ok(())
+            }),
+        )?;
         for (_, to) in call.taps.iter().zip(&mut turn.taps).filter(|(tap, _)| **tap == self.layers) {
             last.buffer().get(lane, 0, to, size.rows * net.d)?;
         }

@@ -66,8 +66,12 @@ impl Layer {
         let next = next.filter(|_| mlp.is_none());
         let mixer = match (&config.mixer, &weights.mixer) {
             (MixerConfig::Mamba1 { .. }, weights::Mixer::Mamba1 { .. }) => {
-                let (mixer, normed) =
-                    Mamba1::new(on, &config.mixer, &weights.mixer, next.as_ref().map(|next| &next.norm))?;
+                let (mixer, normed) = Mamba1::new(
+                    on,
+                    &config.mixer,
+                    &weights.mixer,
+                    (next.as_ref().map(|next| &next.norm), !centered && mlp.is_none()),
+                )?;
                 if let (true, Some(next)) = (normed, next) {
                     next.normed_before = true;
                 }
@@ -109,6 +113,12 @@ impl Layer {
         next: Option<&Self>,
     ) -> Result<(), CudaError> {
         let Mixed { residual, normed, mixer, mlp } = rows;
+        if let (Mixer::Mamba1(mixer), MixerRows::Mamba1(rows)) = (&self.mixer, mixer) {
+            let norm = (&self.norm, self.normed_before);
+            if let Some(done) = mixer.step(on, norm, residual, (rows, states)) {
+                return done;
+            }
+        }
         if !self.normed_before {
             self.norm.forward(on, residual, normed)?;
         }

@@ -1,7 +1,8 @@
 //! The mixer of Mamba-1 (arXiv 2312.00752) on the card.
 
 use unspool_kernels::cuda::{
-    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, Type,
+    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, Step,
+    StepRows, Type,
 };
 
 use super::layer::{OnCard, linear};
@@ -17,6 +18,8 @@ pub(super) struct Mamba1 {
     dt_proj: Option<Linear>,
     scan: Scan,
     out_proj: OutProj,
+    /// For few rows, where every product is a fused one.
+    step: Option<Step>,
 }
 
 enum InProj {
@@ -68,12 +71,12 @@ impl Ways {
 }
 
 impl Mamba1 {
-    /// Also tells whether it norms the next layer's rows, by `next`.
+    /// Also tells whether it norms the next layer's rows, by `next`. `plain_norms`: RMS norms, no MLP.
     pub(super) fn new(
         on: OnCard<'_>,
         config: &MixerConfig,
         weights: &Mixer,
-        next: Option<&Norm>,
+        (next, plain_norms): (Option<&Norm>, bool),
     ) -> Result<(Self, bool), CudaError> {
         let (gpu, kind) = on;
         let (
@@ -86,8 +89,9 @@ impl Mamba1 {
         let ways = Ways::of(on, config);
         let conv = Conv::new(gpu, kind, (&conv.weight, k), conv.bias.as_deref())?;
         let in_weights = (&in_proj.weight[..], in_proj.n_in);
+        let in_bias = in_proj.bias.as_deref();
         let convolved = match ways.convolved {
-            true => Linear::with_convolution(gpu, kind, in_weights, in_proj.bias.as_deref(), &conv)?,
+            true => Linear::with_convolution(gpu, kind, in_weights, in_bias, &conv)?,
             false => None,
         };
         let in_proj = match convolved {
@@ -112,6 +116,14 @@ impl Mamba1 {
             .transpose()?
             .flatten();
         let is_normed = normed.is_some();
+        let step = match (&in_proj, bcdt_norm_eps, plain_norms) {
+            (InProj::Convolved(_), None, true) => {
+                let in_map = (in_weights.0, in_bias);
+                let out_map = (&out_proj.weight[..], out_proj.bias.as_deref());
+                Step::new(gpu, (in_weights.1, d_in, ways.r), (in_map, &x_weights, out_map))?
+            }
+            _ => None,
+        };
         let out_proj = match normed {
             Some(normed) => OutProj::Normed(normed),
             None => OutProj::Plain(linear(on, out_proj)?),
@@ -119,7 +131,7 @@ impl Mamba1 {
         let norm_dt_bc =
             bcdt_norm_eps.map(|eps| Ok::<_, CudaError>((NormDtBc::new(gpu, kind, eps)?, r))).transpose()?;
         debug_assert!(n > 0);
-        Ok((Self { in_proj, conv, x_proj, norm_dt_bc, dt_proj, scan, out_proj }, is_normed))
+        Ok((Self { in_proj, conv, x_proj, norm_dt_bc, dt_proj, scan, out_proj, step }, is_normed))
     }
 
     pub(super) fn is_tuned(&self) -> bool {
@@ -132,6 +144,20 @@ impl Mamba1 {
 
     pub(super) fn is_tiled(&self) -> bool {
         matches!(self.in_proj, InProj::Plain(_))
+    }
+
+    /// A wave of few single rows: `residual += mixer(norm(residual))` at once. `None` where it is not for that.
+    pub(super) fn step(
+        &self,
+        on: On<'_>,
+        (norm, by_quads): (&Norm, bool),
+        residual: &Rows,
+        (rows, states): (&Mamba1Rows, LayerStates),
+    ) -> Option<Result<(), CudaError>> {
+        let step = self.step.as_ref().filter(|_| Step::takes(on.size))?;
+        let Mamba1Rows { u, z: gate, y, .. } = rows;
+        let rows = StepRows { residual, u, gate, y };
+        Some(step.forward(on, (norm, by_quads), (&self.conv, &self.scan), (rows, states)))
     }
 
     /// `residual += mixer(normed)`; moves windows and states on.
@@ -166,7 +192,7 @@ impl Mamba1 {
             }
             None => dt_r,
         };
-        self.scan.forward(on, ScanRows { u, z, dt, bc, x, tails, y }, states)?;
+        self.scan.forward(on, ScanRows { u, z, gated: x.is_none(), dt, bc, x, tails, y }, states)?;
         match (&self.out_proj, next) {
             (OutProj::Normed(out_proj), Some(norm)) => out_proj.added_and_normed(on, y, residual, (norm, normed)),
             (OutProj::Normed(_), None) => Err(CudaError::NoKernel("a norm after the last layer".into())),

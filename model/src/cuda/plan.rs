@@ -4,8 +4,10 @@ use std::ops::Range;
 
 /// Sequences are cut to no fewer rows than this: a cut costs each layer a launch.
 const LEAST: usize = 256;
-/// Rows of a wave of single rows: what waves of states there are overlaps with the products.
-const STEPS: usize = 2048;
+/// Waves of single rows: reading states in one overlaps with the products of another ..
+const STEP_WAVES: usize = 4;
+/// .. of at least and at most this many rows.
+const STEP_ROWS: (usize, usize) = (128, 2048);
 
 /// A run of rows of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,8 @@ pub(super) struct Wave {
 /// one sequence come one after the other, those of many side by side.
 pub(super) fn plan(lengths: &[usize], most: usize) -> Vec<Wave> {
     let steps = lengths.iter().all(|len| *len <= 1);
-    let most = if steps { most.min(STEPS) } else { most };
+    let each = lengths.iter().sum::<usize>().div_ceil(STEP_WAVES).clamp(STEP_ROWS.0, STEP_ROWS.1);
+    let most = if steps { most.min(each) } else { most };
     let mut done = vec![0; lengths.len()];
     let mut last = vec![None; lengths.len()];
     let mut waves = vec![];
@@ -103,7 +106,9 @@ mod tests {
         };
         check(&[8192; 8], 8192, &[8; 8]);
         check(&[128; 512], 8192, &[64; 8]);
-        check(&[1; 5000], 8192, &[2048, 2048, 904]);
+        check(&[1; 10_000], 8192, &[2048, 2048, 2048, 2048, 1808]);
+        check(&[1; 1024], 8192, &[256; 4]);
+        check(&[1; 100], 8192, &[100]);
         check(&[20000], 8192, &[1, 1, 1]);
         check(&[], 8192, &[]);
     }

@@ -113,30 +113,43 @@ impl Entered<'_> {
     /// Brings these states, no more than there are slots, onto the card, and gives their slots. The lane is through then.
     pub(super) fn take(&mut self, residents: &[&Resident]) -> Result<Vec<usize>> {
         let now = self.pool.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        residents.iter().for_each(|resident| resident.cell.used.store(now, Ordering::Relaxed));
-        let outside: Vec<&Resident> =
-            residents.iter().copied().filter(|resident| !matches!(&*resident.cell.spot(), Spot::Slot(_))).collect();
+        let (mut slots, mut outside) = (Vec::with_capacity(residents.len()), vec![]);
+        for (i, resident) in residents.iter().enumerate() {
+            resident.cell.used.store(now, Ordering::Relaxed);
+            match &*resident.cell.spot() {
+                Spot::Slot(slot) => slots.push(*slot),
+                Spot::Lost(why) => return Err(lost(why)),
+                Spot::Fresh | Spot::Memory(_) => {
+                    slots.push(0);
+                    outside.push(i);
+                }
+            }
+        }
+        if outside.is_empty() {
+            return Ok(slots);
+        }
         self.make_room(outside.len(), now)?;
         let Self { inner, .. } = self;
         let Inner { states, lane, free, owners } = &mut **inner;
         let (mut fresh, mut back) = (vec![], vec![]);
-        for resident in outside {
+        for i in outside {
             let Some(slot) = free.pop() else { return Err(Error::Input("more sequences than slots".into())) };
-            owners[slot] = Arc::downgrade(&resident.cell);
-            match std::mem::replace(&mut *resident.cell.spot(), Spot::Slot(slot)) {
+            slots[i] = slot;
+            owners[slot] = Arc::downgrade(&residents[i].cell);
+            match std::mem::replace(&mut *residents[i].cell.spot(), Spot::Slot(slot)) {
                 Spot::Memory(values) => back.push((slot, values)),
                 _ => fresh.push(slot),
             }
         }
-        let slots: Vec<usize> = back.iter().map(|(slot, _)| *slot).collect();
+        let from: Vec<usize> = back.iter().map(|(slot, _)| *slot).collect();
         let filled = (states.zero(lane, &fresh))
-            .and_then(|()| states.load(lane, &slots, |i, to| to.copy_from_slice(&back[i].1)))
+            .and_then(|()| states.load(lane, &from, |i, to| to.copy_from_slice(&back[i].1)))
             .and_then(|()| lane.finish());
         if let Err(error) = filled {
             residents.iter().for_each(|resident| resident.lose(&error.to_string()));
             return Err(error.into());
         }
-        Ok(residents.iter().map(|resident| resident.cell.slot().unwrap_or(0)).collect())
+        Ok(slots)
     }
 
     /// Frees slots: first those whose states are gone, then those used longest ago.
@@ -187,6 +200,10 @@ impl Entered<'_> {
     }
 }
 
+fn lost(why: &str) -> Error {
+    Error::Input(format!("this state was lost when the card failed: {why}"))
+}
+
 impl Cell {
     fn new(spot: Spot) -> Arc<Self> {
         Arc::new(Self { place: Mutex::new(spot), used: AtomicU64::new(0) })
@@ -211,14 +228,11 @@ impl Resident {
         Self { pool: Arc::clone(pool), cell: Cell::new(Spot::Memory(values.into())) }
     }
 
-    /// It belongs to this pool, and is whole.
-    pub(super) fn check(&self, pool: &Arc<Pool>) -> Result<()> {
-        if !Arc::ptr_eq(&self.pool, pool) {
-            return Err(Error::Input("a state of another encoder: restore it from its bytes".into()));
-        }
-        match &*self.cell.spot() {
-            Spot::Lost(why) => Err(Error::Input(format!("this state was lost when the card failed: {why}"))),
-            _ => Ok(()),
+    /// Refuses another pool's.
+    pub(super) fn belongs(&self, pool: &Arc<Pool>) -> Result<()> {
+        match Arc::ptr_eq(&self.pool, pool) {
+            true => Ok(()),
+            false => Err(Error::Input("a state of another encoder: restore it from its bytes".into())),
         }
     }
 
@@ -235,7 +249,7 @@ impl Resident {
         let slot = match &*self.cell.spot() {
             Spot::Fresh => return Ok(vec![0.0; self.pool.slot_values].into()),
             Spot::Memory(values) => return Ok(values.clone()),
-            Spot::Lost(why) => return Err(Error::Input(format!("this state was lost when the card failed: {why}"))),
+            Spot::Lost(why) => return Err(lost(why)),
             Spot::Slot(slot) => *slot,
         };
         pool.read(slot)

@@ -12,7 +12,7 @@ enum {
     SPLIT = 2,  // the first columns bf16, the others f32
     WIDE = 3,   // f32
     NORM = 4,   // f32 +=, and the rows' norm in bf16; a block has whole rows
-    CONV = 5,   // the first d_in columns convolved, the others as they are, bf16
+    CONV = 5,   // the first d_in columns convolved, the others' silu, bf16
 };
 constexpr int BACK = 3;  // rows that a convolution of width 4 looks back
 
@@ -69,30 +69,29 @@ __device__ __forceinline__ void store_rows(bf16* c, int ldc, int row, int rows, 
     }
 }
 
-// c += d, rows `row` and `row + 8`; d is what c becomes. Many loads are on their way before the first is needed.
-template <int BN>
+// c += d, rows `row` and `row + 8`; d is what c becomes. Many loads are on their way before the first is needed: that takes
+// conditions which are the same for all of them (FULL: no column of the block is beyond n).
+template <int BN, bool FULL>
 __device__ __forceinline__ void add_rows(float* c, int ldc, int row, int rows, int n, int n0, float (&d)[BN / 2], int q) {
-    constexpr int AT_ONCE = 4;
+    constexpr int AT_ONCE = 8;
 #pragma unroll
-    for (int j0 = 0; j0 < BN / 8; j0 += AT_ONCE) {
-        float2 old[AT_ONCE][2];
+    for (int half = 0; half < 2; half++) {
+        if (row + 8 * half >= rows) continue;
+        float* at = c + (size_t)(row + 8 * half) * ldc + n0 + q * 2;
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
+        for (int j0 = 0; j0 < BN / 8; j0 += AT_ONCE) {
+            float2 old[AT_ONCE];
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int r = row + 8 * half, col = n0 + (j0 + i) * 8 + q * 2;
-                old[i][half] = make_float2(0.f, 0.f);
-                if (r < rows && col < n) old[i][half] = __ldcg(reinterpret_cast<const float2*>(c + (size_t)r * ldc + col));
+            for (int i = 0; i < AT_ONCE; i++) {
+                if (FULL || n0 + (j0 + i) * 8 < n) old[i] = __ldcg(reinterpret_cast<const float2*>(at + (j0 + i) * 8));
             }
-        }
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int r = row + 8 * half, col = n0 + (j0 + i) * 8 + q * 2;
+            for (int i = 0; i < AT_ONCE; i++) {
                 float &x = d[4 * (j0 + i) + 2 * half], &y = d[4 * (j0 + i) + 2 * half + 1];
-                x += old[i][half].x, y += old[i][half].y;
-                if (r < rows && col < n) *reinterpret_cast<float2*>(c + (size_t)r * ldc + col) = make_float2(x, y);
+                if (FULL || n0 + (j0 + i) * 8 < n) {
+                    x += old[i].x, y += old[i].y;
+                    *reinterpret_cast<float2*>(at + (j0 + i) * 8) = make_float2(x, y);
+                }
             }
         }
     }
@@ -230,13 +229,17 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
             d[4 * j] += b0, d[4 * j + 1] += b1, d[4 * j + 2] += b0, d[4 * j + 3] += b1;
         }
     }
-    if (WHERE == STORE || WHERE == CONV && n0 >= p.split) {
+    if (WHERE == CONV && n0 >= p.split) {  // the gate, before it is rounded
+#pragma unroll
+        for (int i = 0; i < BN / 2; i++) d[i] = Maths<bf16>::silu(d[i]);
+    }
+    if (WHERE == STORE || (WHERE == CONV && n0 >= p.split)) {
         store_rows<BN>((bf16*)(WHERE == CONV ? p.c2 : p.c), WHERE == CONV ? p.ldc2 : p.ldc, row, rows, m0 + back,
                        WHERE == CONV ? n0 - p.split : n0, d, q);
     } else if (WHERE == CONV) {
         convolve<BN>(p, conv[0], ring, m0, n0, d);
     } else if (WHERE == NORM) {
-        add_rows<BN>((float*)p.c, p.ldc, row, rows, BN, 0, d, q);
+        add_rows<BN, true>((float*)p.c, p.ldc, row, rows, BN, 0, d, q);
         float squares[2] = {0.f, 0.f};
 #pragma unroll
         for (int j = 0; j < BN / 8; j++) {
@@ -261,7 +264,11 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
         }
         store_rows<BN>((bf16*)p.c2, p.ldc2, row, rows, 0, 0, d, q);
     } else if (WHERE == ADD) {
-        add_rows<BN>((float*)p.c, p.ldc, row, rows, p.n, n0, d, q);
+        if (n0 + BN <= p.n) {
+            add_rows<BN, true>((float*)p.c, p.ldc, row, rows, p.n, n0, d, q);
+        } else {
+            add_rows<BN, false>((float*)p.c, p.ldc, row, rows, p.n, n0, d, q);
+        }
     } else {
 #pragma unroll
         for (int j = 0; j < BN / 8; j++) {

@@ -54,7 +54,8 @@ pub(super) fn arg<T: DeviceRepr>(value: &T) -> *mut c_void {
     std::ptr::from_ref(value).cast_mut().cast()
 }
 
-/// Work in order: a stream of a card.
+/// Work in order: a stream of a card. A clone is the same lane.
+#[derive(Clone)]
 pub struct Lane {
     stream: Arc<CudaStream>,
 }

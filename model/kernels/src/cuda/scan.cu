@@ -8,9 +8,10 @@
 // It walks time strictly in order, so that any cut gives the same bits. Sums over n are one tree of pairs whatever the
 // launch: leaves (0,1), (2,3) .. are added as ((0,1)+(2,3)) + ((8,9)+(10,11)), and so on, as the shuffles below do it.
 //
-// A block carries 64 channels of one segment. The copy engine fills a ring of stages, 16 rows deep. Four warps of helpers
-// make dt and dt u of 16 channels each (dt = dt_r W^T on the matrix units in the bf16 route), and gate and store y; the
-// others walk. Both sides meet at barriers of their own channels only, one stage apart.
+// A block carries 64 channels of one segment, or 128: PARTS of 64. The copy engine fills a ring of stages, 16 rows deep. Four
+// warps of helpers make dt and dt u of 16 channels of each part (dt = dt_r W^T on the matrix units in the bf16 route), and
+// gate and store y; the others walk. Both sides meet at barriers of their own channels only, one stage apart. A lane that
+// walks two parts reads B and C once for both: shared memory is what many channels are bound by.
 #include "common.cuh"
 
 struct Scan {
@@ -26,17 +27,16 @@ struct Scan {
     const void* x;         // [rows, ld_x]: the convolution's input, for the window ..
     const bf16* tails;     // .. or only the last k - 1 rows of each segment, [segments, k - 1, d_in]; then
                            // the windows of steps have moved on already
-    const void* z;         // [rows, ld_z]
+    const void* z;         // [rows, ld_z], or silu of it: `gated`
     const void* u;         // [rows, d_in]
     const void* dt;        // [rows, r] bf16, or [rows, d_in] f32
     const float* bc;       // [rows, 32]: B, C
     void* y;               // [rows, d_in]
-    int d_in, r, k, ld_x, ld_z;
+    int d_in, r, k, ld_x, ld_z, gated;
 };
 
 constexpr int TT = 16;        // rows of a stage
-constexpr int CHANNELS = 64;  // of a block
-constexpr int YS = 68;        // of a row of sums in shared memory
+constexpr int CHANNELS = 64;  // of a part
 
 // A place for 16-byte chunks such that 8 rows of one column, and two rows of four, fall into different banks.
 __device__ __forceinline__ int spread(int t, int chunk) { return t * 8 + (chunk ^ (((t & 1) << 2) | ((t >> 1) & 3))); }
@@ -108,16 +108,28 @@ template <> struct Split<8> {
     }
 };
 
-// What a lane carries: two channels.
+// What a lane carries of a part: two channels.
 template <int LANES> struct Carried {
     float h[2][Split<LANES>::STATES], a[2][Split<LANES>::STATES];
 };
 
+// A lane's B and C of a row.
+template <int LANES> struct Shared;
+template <> struct Shared<4> {
+    float4 b, c;
+    __device__ __forceinline__ Shared(const float* bc, int q)
+        : b(*reinterpret_cast<const float4*>(bc + q * 4)), c(*reinterpret_cast<const float4*>(bc + 16 + q * 4)) {}
+};
+template <> struct Shared<8> {
+    float2 b, c;
+    __device__ __forceinline__ Shared(const float* bc, int q)
+        : b(*reinterpret_cast<const float2*>(bc + q * 2)), c(*reinterpret_cast<const float2*>(bc + 16 + q * 2)) {}
+};
+
 // One row: its parts of both channels' sums. pair: dt, dt u of both.
-template <int LANES>
-__device__ __forceinline__ float2 row(Carried<LANES>& s, float4 pair, const float* bc, int q) {
+template <int LANES> __device__ __forceinline__ float2 row(Carried<LANES>& s, float4 pair, const Shared<LANES>& bc) {
     if constexpr (LANES == 4) {
-        float4 b = *reinterpret_cast<const float4*>(bc + q * 4), c = *reinterpret_cast<const float4*>(bc + 16 + q * 4);
+        float4 b = bc.b, c = bc.c;
         float2 b0 = make_float2(b.x, b.y), b1 = make_float2(b.z, b.w), c0 = make_float2(c.x, c.y), c1 = make_float2(c.z, c.w);
         float x0 = move(s.h[0][0], s.h[0][1], s.a[0][0], s.a[0][1], pair.x, pair.y, b0, c0);
         float x1 = move(s.h[0][2], s.h[0][3], s.a[0][2], s.a[0][3], pair.x, pair.y, b1, c1);
@@ -125,7 +137,7 @@ __device__ __forceinline__ float2 row(Carried<LANES>& s, float4 pair, const floa
         float y1 = move(s.h[1][2], s.h[1][3], s.a[1][2], s.a[1][3], pair.z, pair.w, b1, c1);
         return make_float2(x0 + x1, y0 + y1);
     } else {
-        float2 b = *reinterpret_cast<const float2*>(bc + q * 2), c = *reinterpret_cast<const float2*>(bc + 16 + q * 2);
+        float2 b = bc.b, c = bc.c;
         return make_float2(move(s.h[0][0], s.h[0][1], s.a[0][0], s.a[0][1], pair.x, pair.y, b, c),
                            move(s.h[1][0], s.h[1][1], s.a[1][0], s.a[1][1], pair.z, pair.w, b, c));
     }
@@ -138,34 +150,37 @@ __device__ __forceinline__ void dt_step(float (&c)[4], const bf16* row0, const b
     mma(c, a, b);
 }
 
-template <class T, bool FUSED> struct Stage {
-    static constexpr int BOXES = sizeof(T) / 2;  // of 128 bytes a row
+template <class T, bool FUSED, int PARTS> struct Stage {
+    static constexpr int BOXES = sizeof(T) / 2 * PARTS;  // of 128 bytes a row
     static constexpr int WIDE = TT * 128 * BOXES;
     static constexpr int BC = 2 * WIDE, DT = BC + TT * 128;
 };
 // Bytes of shared memory of a block: the ring, then pairs and sums, two of each.
-template <class T, bool FUSED, int STAGES> __host__ __device__ constexpr int scan_bytes(int r) {
-    int dt = FUSED ? TT * r * 2 : Stage<T, FUSED>::WIDE;
-    return STAGES * (Stage<T, FUSED>::DT + ((dt + 1023) & ~1023)) + 2 * TT * CHANNELS * 8 + 2 * TT * YS * 4 + 1024;
+template <class T, bool FUSED, int PARTS, int STAGES> __host__ __device__ constexpr int scan_bytes(int r) {
+    int dt = FUSED ? TT * r * 2 : Stage<T, FUSED, PARTS>::WIDE;
+    return STAGES * (Stage<T, FUSED, PARTS>::DT + ((dt + 1023) & ~1023)) + 2 * TT * CHANNELS * PARTS * 8 +
+           2 * TT * (CHANNELS * PARTS + 4) * 4 + 1024;
 }
 
-template <class T, bool FUSED, int KS, int LANES, int STAGES>
+template <class T, bool FUSED, int KS, int LANES, int PARTS, int STAGES>
 __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap* map_z, const CUtensorMap* map_dt,
                                      const CUtensorMap* map_bc, const Scan& p) {
-    using S = Stage<T, FUSED>;
+    using S = Stage<T, FUSED, PARTS>;
+    constexpr int YS = CHANNELS * PARTS + 4;  // of a row of sums: rows of a column fall into different banks
+    constexpr int ALL = CHANNELS * PARTS;
     constexpr int BOXES = S::BOXES, WIDE = S::WIDE, WALKERS = LANES == 4 ? 1 : 2;  // warps that walk, a helper
-    constexpr int VALUES = 16 / sizeof(T);                                         // of 16 bytes
+    constexpr int VALUES = 16 / sizeof(T), COLUMNS = 128 / sizeof(T);              // of 16 bytes, of a box
     const int dt_bytes = FUSED ? TT * p.r * 2 : WIDE, stage_bytes = S::DT + ((dt_bytes + 1023) & ~1023);
     extern __shared__ unsigned char memory[];
     unsigned char* ring = aligned(memory);
-    float4* all_pairs = (float4*)(ring + STAGES * stage_bytes);        // [2][4][TT * 8]
-    float* all_sums = (float*)(all_pairs + 2 * 4 * TT * 8);            // [2][TT][YS]
+    float4* all_pairs = (float4*)(ring + STAGES * stage_bytes);  // [2][PARTS][4][TT * 8]
+    float* all_sums = (float*)(all_pairs + 2 * PARTS * 4 * TT * 8);  // [2][TT][YS]
     __shared__ Barrier full[STAGES], empty[STAGES], ready[2][4], walked[2][4];
     if (blockIdx.y >= p.wave->segments) return;
     // Uniform, and the compiler knows it: else it takes shuffles for divergent.
     Segment segment = p.segments[blockIdx.y];
     segment.len = __shfl_sync(~0u, segment.len, 0);
-    const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, c0 = blockIdx.x * CHANNELS;
+    const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, c0 = blockIdx.x * ALL;
     const int stages = (segment.len + TT - 1) / TT;
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) full[s].init(1), empty[s].init(4);
@@ -183,9 +198,9 @@ __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap
             barrier->expect(S::DT + dt_bytes);
 #pragma unroll
             for (int b = 0; b < BOXES; b++) {
-                copy_box(to + b * TT * 128, map_u, c0 + b * 32, row, barrier);
-                copy_box(to + WIDE + b * TT * 128, map_z, c0 + b * 32, row, barrier);
-                if (!FUSED) copy_box(to + S::DT + b * TT * 128, map_dt, c0 + b * 32, row, barrier);
+                copy_box(to + b * TT * 128, map_u, c0 + b * COLUMNS, row, barrier);
+                copy_box(to + WIDE + b * TT * 128, map_z, c0 + b * COLUMNS, row, barrier);
+                if (!FUSED) copy_box(to + S::DT + b * TT * 128, map_dt, c0 + b * COLUMNS, row, barrier);
             }
             copy_box(to + S::BC, map_bc, 0, row, barrier);
             if (FUSED) copy_box(to + S::DT, map_dt, 0, row, barrier);
@@ -193,68 +208,78 @@ __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap
         if (threadIdx.x == 0) {
             for (int i = 0; i < STAGES && i < stages; i++) fill(i);
         }
-        const int g = lane / 4, q = lane % 4, cw = c0 + warp * 16, t = lane % 16, c = cw + lane / 16 * 8;
-        float bias[2][2], skip[8], dt_bias[8];
-        uint32_t w[2][KS > 0 ? KS : 1][2];
-        load8(p.d + c, skip);
-        if constexpr (FUSED) {
+        const int g = lane / 4, q = lane % 4, t = lane % 16;
+        float bias[PARTS][2][2], skip[PARTS][8], dt_bias[PARTS][8];
+        uint32_t w[PARTS][2][KS > 0 ? KS : 1][2];
 #pragma unroll
-            for (int b = 0; b < 2; b++) {
-                bias[b][0] = p.dt_bias[cw + b * 8 + 2 * q];
-                bias[b][1] = p.dt_bias[cw + b * 8 + 2 * q + 1];
+        for (int part = 0; part < PARTS; part++) {
+            const int cw = c0 + part * CHANNELS + warp * 16, c = cw + lane / 16 * 8;
+            load8(p.d + c, skip[part]);
+            if constexpr (FUSED) {
 #pragma unroll
-                for (int s = 0; s < KS; s++) {
-                    const bf16* at = p.w_dt + (cw + b * 8 + g) * p.r + s * 16 + 2 * q;
-                    w[b][s][0] = *(const uint32_t*)at, w[b][s][1] = *(const uint32_t*)(at + 8);
+                for (int b = 0; b < 2; b++) {
+                    bias[part][b][0] = p.dt_bias[cw + b * 8 + 2 * q];
+                    bias[part][b][1] = p.dt_bias[cw + b * 8 + 2 * q + 1];
+#pragma unroll
+                    for (int s = 0; s < KS; s++) {
+                        const bf16* at = p.w_dt + (cw + b * 8 + g) * p.r + s * 16 + 2 * q;
+                        w[part][b][s][0] = *(const uint32_t*)at, w[part][b][s][1] = *(const uint32_t*)(at + 8);
+                    }
                 }
+            } else {
+                load8(p.dt_bias + c, dt_bias[part]);
             }
-        } else {
-            load8(p.dt_bias + c, dt_bias);
         }
         // Where chunk i of this lane's eight channels of row t lies in a stage.
-        auto place = [&](int i) {
-            int first = warp * 16 + lane / 16 * 8 + i * VALUES;
-            return first / (64 / BOXES) * TT * 128 + swizzled(t, first % (64 / BOXES) / VALUES);
+        auto place = [&](int part, int i) {
+            int first = part * CHANNELS + warp * 16 + lane / 16 * 8 + i * VALUES, box = 128 / (int)sizeof(T);
+            return first / box * TT * 128 + swizzled(t, first % box / VALUES);
         };
         for (int i = 0; i <= stages; i++) {
             if (i < stages) {
                 const unsigned char* at = ring + i % STAGES * stage_bytes;
-                float4* pairs = all_pairs + (i % 2 * 4 + warp) * TT * 8;
                 full[i % STAGES].wait((i / STAGES) & 1);
-                if constexpr (FUSED) {
-                    const bf16 *row0 = (const bf16*)(at + S::DT) + g * p.r + 2 * q, *row8 = row0 + 8 * p.r;
 #pragma unroll
-                    for (int b = 0; b < 2; b++) {
-                        float sum[4] = {0.f, 0.f, 0.f, 0.f};
-                        if constexpr (KS > 0) {
+                for (int part = 0; part < PARTS; part++) {
+                    float4* pairs = all_pairs + ((i % 2 * PARTS + part) * 4 + warp) * TT * 8;
+                    if constexpr (FUSED) {
+                        const bf16 *row0 = (const bf16*)(at + S::DT) + g * p.r + 2 * q, *row8 = row0 + 8 * p.r;
 #pragma unroll
-                            for (int s = 0; s < KS; s++) dt_step(sum, row0 + s * 16, row8 + s * 16, w[b][s][0], w[b][s][1]);
-                        } else {
-                            const bf16* wt = p.w_dt + (cw + b * 8 + g) * p.r + 2 * q;
-                            for (int s = 0; s < p.r; s += 16) {
-                                dt_step(sum, row0 + s, row8 + s, *(const uint32_t*)(wt + s), *(const uint32_t*)(wt + s + 8));
+                        for (int b = 0; b < 2; b++) {
+                            float sum[4] = {0.f, 0.f, 0.f, 0.f};
+                            if constexpr (KS > 0) {
+#pragma unroll
+                                for (int s = 0; s < KS; s++) {
+                                    dt_step(sum, row0 + s * 16, row8 + s * 16, w[part][b][s][0], w[part][b][s][1]);
+                                }
+                            } else {
+                                const bf16* wt = p.w_dt + (c0 + part * CHANNELS + warp * 16 + b * 8 + g) * p.r + 2 * q;
+                                for (int s = 0; s < p.r; s += 16) {
+                                    dt_step(sum, row0 + s, row8 + s, *(const uint32_t*)(wt + s), *(const uint32_t*)(wt + s + 8));
+                                }
+                            }
+#pragma unroll
+                            for (int half = 0; half < 2; half++) {
+                                int r = half * 8 + g;
+                                uint32_t u = *(const uint32_t*)(at + part * TT * 128 + swizzled(r, warp * 2 + b) + q * 4);
+                                float d0 = Maths<T>::softplus(sum[2 * half] + bias[part][b][0]);
+                                float d1 = Maths<T>::softplus(sum[2 * half + 1] + bias[part][b][1]);
+                                pairs[spread(r, b * 4 + q)] = make_float4(d0, d0 * lo(u), d1, d1 * hi(u));
                             }
                         }
+                    } else {
 #pragma unroll
-                        for (int half = 0; half < 2; half++) {
-                            int r = half * 8 + g;
-                            uint32_t u = *(const uint32_t*)(at + swizzled(r, warp * 2 + b) + q * 4);
-                            float d0 = Maths<T>::softplus(sum[2 * half] + bias[b][0]);
-                            float d1 = Maths<T>::softplus(sum[2 * half + 1] + bias[b][1]);
-                            pairs[spread(r, b * 4 + q)] = make_float4(d0, d0 * lo(u), d1, d1 * hi(u));
-                        }
-                    }
-                } else {
+                        for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
+                            const int from = place(part, chunk);
+                            uint4 wu = *(const uint4*)(at + from), wd = *(const uint4*)(at + S::DT + from);
+                            const T *u = (const T*)&wu, *d = (const T*)&wd;
 #pragma unroll
-                    for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
-                        uint4 wu = *(const uint4*)(at + place(chunk)), wd = *(const uint4*)(at + S::DT + place(chunk));
-                        const T *u = (const T*)&wu, *d = (const T*)&wd;
-#pragma unroll
-                        for (int v = 0; v < VALUES; v += 2) {
-                            int n = chunk * VALUES + v;
-                            float d0 = Maths<T>::softplus(f32(d[v]) + dt_bias[n]);
-                            float d1 = Maths<T>::softplus(f32(d[v + 1]) + dt_bias[n + 1]);
-                            pairs[spread(t, lane / 16 * 4 + n / 2)] = make_float4(d0, d0 * f32(u[v]), d1, d1 * f32(u[v + 1]));
+                            for (int v = 0; v < VALUES; v += 2) {
+                                int n = chunk * VALUES + v;
+                                float d0 = Maths<T>::softplus(f32(d[v]) + dt_bias[part][n]);
+                                float d1 = Maths<T>::softplus(f32(d[v + 1]) + dt_bias[part][n + 1]);
+                                pairs[spread(t, lane / 16 * 4 + n / 2)] = make_float4(d0, d0 * f32(u[v]), d1, d1 * f32(u[v + 1]));
+                            }
                         }
                     }
                 }
@@ -264,96 +289,132 @@ __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap
             if (i == 0) continue;
             const int done = i - 1;
             const unsigned char* at = ring + done % STAGES * stage_bytes;
-            uint4 wu[8 / VALUES], wz[8 / VALUES];
+            uint4 wu[PARTS][8 / VALUES];
+            float gate[PARTS][8], y[PARTS][8];
 #pragma unroll
-            for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
-                wu[chunk] = *(const uint4*)(at + place(chunk)), wz[chunk] = *(const uint4*)(at + WIDE + place(chunk));
+            for (int part = 0; part < PARTS; part++) {
+#pragma unroll
+                for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
+                    wu[part][chunk] = *(const uint4*)(at + place(part, chunk));
+                    uint4 wz = *(const uint4*)(at + WIDE + place(part, chunk));
+#pragma unroll
+                    for (int v = 0; v < VALUES; v++) gate[part][chunk * VALUES + v] = f32(((const T*)&wz)[v]);
+                }
+                if (!p.gated) {
+#pragma unroll
+                    for (int v = 0; v < 8; v++) gate[part][v] = Maths<T>::silu(gate[part][v]);
+                }
             }
-            float gate[8], y[8];
-#pragma unroll
-            for (int v = 0; v < 8; v++) gate[v] = Maths<T>::silu(f32(((const T*)wz)[v]));
             walked[done % 2][warp].wait((done / 2) & 1);
-            load8(all_sums + (done % 2 * TT + t) * YS + warp * 16 + lane / 16 * 8, y);
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+                load8(all_sums + (done % 2 * TT + t) * YS + part * CHANNELS + warp * 16 + lane / 16 * 8, y[part]);
+            }
             __syncwarp();
             if (lane == 0) empty[done % STAGES].arrive();
 #pragma unroll
-            for (int v = 0; v < 8; v++) y[v] = fmaf(skip[v], f32(((const T*)wu)[v]), y[v]) * gate[v];
-            if (done * TT + t < segment.len) store8((T*)p.y + (size_t)(segment.row + done * TT + t) * p.d_in + c, y);
+            for (int part = 0; part < PARTS; part++) {
+#pragma unroll
+                for (int v = 0; v < 8; v++) {
+                    float u = f32(((const T*)wu[part])[v]);
+                    y[part][v] = fmaf(skip[part][v], u, y[part][v]) * gate[part][v];
+                }
+                const size_t to = (size_t)(segment.row + done * TT + t) * p.d_in + c0 + part * CHANNELS + warp * 16 + lane / 16 * 8;
+                if (done * TT + t < segment.len) store8((T*)p.y + to, y[part]);
+            }
             if (threadIdx.x == 0 && done + STAGES < stages) {
                 empty[done % STAGES].wait((done / STAGES) & 1);
                 fill(done + STAGES);
             }
         }
-        if (threadIdx.x < CHANNELS) {
-            move_window<T>(p, state, c0 + threadIdx.x, blockIdx.y, segment.row, segment.len);
+        for (int c = threadIdx.x; c < ALL; c += 128) {
+            move_window<T>(p, state, c0 + c, blockIdx.y, segment.row, segment.len);
         }
     } else {  // walkers
         using W = Split<LANES>;
         const int walker = warp - 4, helper = walker / WALKERS, g = lane / LANES, q = lane % LANES;
-        const int cl = walker * (64 / LANES) + 2 * g, chunk = cl % 16 / 2;  // of the block; of the helper's pairs
+        const int cl = walker * (64 / LANES) + 2 * g, chunk = cl % 16 / 2;  // of a part; of the helper's pairs
         float* h_at = state + (size_t)(p.k - 1) * p.d_in + (size_t)(c0 + cl) * 16 + q * W::STATES;
         const float* a_at = p.a2 + (size_t)(c0 + cl) * 16 + q * W::STATES;
-        Carried<LANES> s;
+        Carried<LANES> s[PARTS];
+        auto each = [&](auto what) {
 #pragma unroll
-        for (int c = 0; c < 2; c++) {
+            for (int part = 0; part < PARTS; part++) {
 #pragma unroll
-            for (int j = 0; j < W::STATES; j++) s.h[c][j] = h_at[c * 16 + j], s.a[c][j] = a_at[c * 16 + j];
-        }
+                for (int c = 0; c < 2; c++) {
+#pragma unroll
+                    for (int j = 0; j < W::STATES; j++) what(part, c, j, (part * CHANNELS + c) * 16 + j);
+                }
+            }
+        };
+        each([&](int part, int c, int j, int at) { s[part].h[c][j] = h_at[at], s[part].a[c][j] = a_at[at]; });
         for (int i = 0; i < stages; i++) {
             const float* bc = (const float*)(ring + i % STAGES * stage_bytes + S::BC);
-            const float4* pairs = all_pairs + (i % 2 * 4 + helper) * TT * 8;
+            const float4* pairs = all_pairs + (i % 2 * PARTS * 4 + helper) * TT * 8;
             float* sums = all_sums + i % 2 * TT * YS + cl;
             const int n = min(TT, segment.len - i * TT);
             ready[i % 2][helper].wait((i / 2) & 1);
             full[i % STAGES].wait((i / STAGES) & 1);
-            int t = 0;
             if (n == TT) {
 #pragma unroll
                 for (int t = 0; t < TT; t += W::ROWS) {
-                    float x[W::ROWS], y[W::ROWS];
+                    float x[PARTS][W::ROWS], y[PARTS][W::ROWS];
 #pragma unroll
                     for (int k = 0; k < W::ROWS; k++) {
-                        float2 v = row<LANES>(s, pairs[spread(t + k, chunk)], bc + (t + k) * 32, q);
-                        x[k] = v.x, y[k] = v.y;
+                        const Shared<LANES> at(bc + (t + k) * 32, q);
+#pragma unroll
+                        for (int part = 0; part < PARTS; part++) {
+                            float2 v = row<LANES>(s[part], pairs[part * 4 * TT * 8 + spread(t + k, chunk)], at);
+                            x[part][k] = v.x, y[part][k] = v.y;
+                        }
                     }
-                    *reinterpret_cast<float2*>(sums + (t + W::row(q)) * YS) = make_float2(W::sum(x, q), W::sum(y, q));
+#pragma unroll
+                    for (int part = 0; part < PARTS; part++) {
+                        float2 sum = make_float2(W::sum(x[part], q), W::sum(y[part], q));
+                        *reinterpret_cast<float2*>(sums + (t + W::row(q)) * YS + part * CHANNELS) = sum;
+                    }
                 }
             } else {
-                for (; t < n; t++) {
-                    float2 v = row<LANES>(s, pairs[spread(t, chunk)], bc + t * 32, q);
-                    v = make_float2(W::sum1(v.x), W::sum1(v.y));
-                    if (q == 0) *reinterpret_cast<float2*>(sums + t * YS) = v;
+                for (int t = 0; t < n; t++) {
+                    const Shared<LANES> at(bc + t * 32, q);
+#pragma unroll
+                    for (int part = 0; part < PARTS; part++) {
+                        float2 v = row<LANES>(s[part], pairs[part * 4 * TT * 8 + spread(t, chunk)], at);
+                        v = make_float2(W::sum1(v.x), W::sum1(v.y));
+                        if (q == 0) *reinterpret_cast<float2*>(sums + t * YS + part * CHANNELS) = v;
+                    }
                 }
             }
             __syncwarp();
             if (lane == 0) walked[i % 2][helper].arrive();
         }
-#pragma unroll
-        for (int c = 0; c < 2; c++) {
-#pragma unroll
-            for (int j = 0; j < W::STATES; j++) h_at[c * 16 + j] = s.h[c][j];
-        }
+        each([&](int part, int c, int j, int at) { h_at[at] = s[part].h[c][j]; });
     }
 }
 
-#define SCAN(NAME, T, FUSED, KS, LANES, STAGES, BLOCKS)                                                              \
+#define SCAN(NAME, T, FUSED, KS, LANES, PARTS, STAGES, BLOCKS)                                                              \
     extern "C" __global__ void __launch_bounds__(LANES == 4 ? 256 : 384, BLOCKS)                                     \
         NAME(const __grid_constant__ CUtensorMap u, const __grid_constant__ CUtensorMap z,                           \
              const __grid_constant__ CUtensorMap dt, const __grid_constant__ CUtensorMap bc, const Scan p) {         \
-        scan<T, FUSED, KS, LANES, STAGES>(&u, &z, &dt, &bc, p);                                                      \
+        scan<T, FUSED, KS, LANES, PARTS, STAGES>(&u, &z, &dt, &bc, p);                                                      \
     }
-// Many channels at once: two walk for each lane; few: twice as many warps, each with half the states.
-SCAN(scan_bf16_r16, bf16, true, 1, 4, 4, 3)
-SCAN(scan_bf16_r32, bf16, true, 2, 4, 4, 3)
-SCAN(scan_bf16_r48, bf16, true, 3, 4, 4, 3)
-SCAN(scan_bf16_r64, bf16, true, 4, 4, 4, 3)
-SCAN(scan_bf16_any, bf16, true, 0, 4, 4, 3)
-SCAN(scan_bf16_dt, bf16, false, 0, 4, 4, 3)
-SCAN(scan_f32, float, false, 0, 4, 3, 3)
-SCAN(scan_few_bf16_r16, bf16, true, 1, 8, 4, 2)
-SCAN(scan_few_bf16_r48, bf16, true, 3, 8, 4, 2)
-SCAN(scan_few_bf16_any, bf16, true, 0, 8, 4, 2)
-SCAN(scan_few_f32, float, false, 0, 8, 3, 2)
+// Many channels at once: two parts a block. Few: one part, and twice as many warps, each with half the states.
+SCAN(scan_bf16_r16, bf16, true, 1, 4, 1, 4, 3)
+SCAN(scan_bf16_r32, bf16, true, 2, 4, 1, 4, 3)
+SCAN(scan_bf16_r48, bf16, true, 3, 4, 1, 4, 3)
+SCAN(scan_bf16_r64, bf16, true, 4, 4, 1, 4, 3)
+SCAN(scan_bf16_any, bf16, true, 0, 4, 1, 4, 3)
+SCAN(scan_f32, float, false, 0, 4, 1, 3, 3)
+SCAN(scan_many_bf16_r16, bf16, true, 1, 4, 2, 4, 2)
+SCAN(scan_many_bf16_r32, bf16, true, 2, 4, 2, 4, 2)
+SCAN(scan_many_bf16_r48, bf16, true, 3, 4, 2, 4, 2)
+SCAN(scan_many_bf16_r64, bf16, true, 4, 4, 2, 4, 2)
+SCAN(scan_many_bf16_any, bf16, true, 0, 4, 2, 4, 2)
+SCAN(scan_few_bf16_r16, bf16, true, 1, 8, 1, 4, 2)
+SCAN(scan_few_bf16_r32, bf16, true, 2, 8, 1, 4, 2)
+SCAN(scan_few_bf16_r48, bf16, true, 3, 8, 1, 4, 2)
+SCAN(scan_few_bf16_r64, bf16, true, 4, 8, 1, 4, 2)
+SCAN(scan_few_bf16_any, bf16, true, 0, 8, 1, 4, 2)
 
 // One row each of 16 sequences and 64 channels a block: what there is to do is to read and write states.
 template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const Scan& p) {
@@ -394,7 +455,7 @@ template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const S
                 float u = f32(((const T*)p.u)[r * p.d_in + c + v]), z = f32(((const T*)p.z)[r * p.ld_z + c + v]);
                 float dt = Maths<T>::softplus(sum[2 * half + v] + p.dt_bias[c + v]);
                 pairs[half * 8 + g][cl + 2 * q + v] = make_float2(dt, dt * u);
-                gates[half * 8 + g][cl + 2 * q + v] = Maths<T>::silu(z);
+                gates[half * 8 + g][cl + 2 * q + v] = p.gated ? z : Maths<T>::silu(z);
                 skips[half * 8 + g][cl + 2 * q + v] = u;
             }
         }

@@ -36,20 +36,23 @@ struct Args {
     k: i32,
     ld_x: i32,
     ld_z: i32,
+    gated: i32,
 }
 // SAFETY: addresses and numbers, laid out as in scan.cu.
 unsafe impl DeviceRepr for Args {}
 
 const ROWS: usize = 16; // of a stage
-const CHANNELS: usize = 64; // of a block
+const CHANNELS: usize = 64; // of a part of a block
+/// From this many parts on, two go into a block: the card is full even so.
+const MANY: usize = 256;
+/// Up to this many parts, more lanes walk each.
+const FEW: usize = 32;
 
-/// Shared memory of a block, as `scan_bytes` in scan.cu has it. `dt`: bytes of a row of dt.
-fn shared(kind: Type, dt: usize, stages: usize) -> usize {
-    let wide = ROWS * 64 * kind.bytes();
-    stages * (2 * wide + ROWS * 128 + (ROWS * dt).next_multiple_of(1024))
-        + 2 * ROWS * CHANNELS * 8
-        + 2 * ROWS * 68 * 4
-        + 1024
+/// Shared memory of a block of this many parts of 64 channels, as `scan_bytes` in scan.cu has it. `dt`: bytes of a row of dt.
+fn shared(kind: Type, dt: usize, (parts, stages): (usize, usize)) -> usize {
+    let (wide, channels) = (ROWS * 64 * kind.bytes() * parts, CHANNELS * parts);
+    let stage = 2 * wide + ROWS * 128 + (ROWS * dt).next_multiple_of(1024);
+    stages * stage + 2 * ROWS * channels * 8 + 2 * ROWS * (channels + 4) * 4 + 1024
 }
 
 /// How dt comes.
@@ -65,8 +68,10 @@ pub enum Dt<'a> {
 pub struct ScanRows<'a> {
     /// `[rows, d_in]`: the convolution's output.
     pub u: &'a Rows,
-    /// `[rows, d_in]`: the gate.
+    /// `[rows, d_in]`: the gate,
     pub z: Columns<'a>,
+    /// or silu of it already.
+    pub gated: bool,
     /// `[rows, r]` of the route's type, or `[rows, d_in]` in f32.
     pub dt: &'a Rows,
     /// `[rows, 2 n]`, f32: B, C.
@@ -80,7 +85,13 @@ pub struct ScanRows<'a> {
 }
 
 enum Path {
-    Tuned { scan: Kernel, step: Kernel },
+    /// `many`: of two parts a block; `few`: with more lanes a channel.
+    Tuned {
+        scan: Kernel,
+        many: Option<Kernel>,
+        few: Option<Kernel>,
+        step: Kernel,
+    },
     Any(Kernel),
 }
 
@@ -124,19 +135,35 @@ impl Scan {
         };
         let load = |name: &str, shared| Kernel::load(gpu, "scan", name, shared);
         let path = if Self::is_tuned_for(gpu, d_in, n) {
-            let (name, shared) = match (kind, r) {
-                (Type::F32, _) => ("scan_f32".into(), shared(kind, 4 * CHANNELS, 3)),
+            let step = load(kind.form("scan_step_f32", "scan_step_bf16"), 0)?;
+            match (kind, r) {
+                (Type::F32, _) => Path::Tuned {
+                    scan: load("scan_f32", shared(kind, 4 * CHANNELS, (1, 3)))?,
+                    many: None,
+                    few: None,
+                    step,
+                },
                 (Type::Bf16, 0) => return Err(CudaError::NoKernel("a scan in bf16 of whole rows of dt".into())),
-                (Type::Bf16, 16 | 32 | 48 | 64) => (format!("scan_bf16_r{r}"), shared(kind, 2 * r, 4)),
-                (Type::Bf16, _) => ("scan_bf16_any".into(), shared(kind, 2 * r, 4)),
-            };
-            Path::Tuned { scan: load(&name, shared)?, step: load(kind.form("scan_step_f32", "scan_step_bf16"), 0)? }
+                (Type::Bf16, _) => {
+                    let rank = if let 16 | 32 | 48 | 64 = r { format!("r{r}") } else { "any".into() };
+                    let load =
+                        |form: &str, parts| load(&format!("scan{form}_bf16_{rank}"), shared(kind, 2 * r, (parts, 4)));
+                    let many = d_in.is_multiple_of(2 * CHANNELS).then(|| load("_many", 2)).transpose()?;
+                    Path::Tuned { scan: load("", 1)?, many, few: Some(load("_few", 1)?), step }
+                }
+            }
         } else {
             Path::Any(load(kind.form("scan_any_f32", "scan_any_bf16"), 0)?)
         };
         let upload = |values: &[f32]| Buffer::of(gpu, "weights", values);
         let (a2, d, dt_bias) = (upload(&a2)?, upload(d)?, upload(dt_bias)?);
         Ok(Self { kind, d_in, n, k, a2, d, dt_bias, w_dt, r, path })
+    }
+
+    /// Addresses of A log2(e), D, dt's bias and dt's weight, for this many channels and this rank.
+    pub(super) fn weights(&self, (d_in, r): (usize, usize)) -> [u64; 4] {
+        assert!(d_in == self.d_in && r == self.r && self.n == 16, "a scan of {} channels, rank {}", self.d_in, self.r);
+        [self.a2.at(0), self.d.at(0), self.dt_bias.at(0), self.w_dt.as_ref().map_or(0, |w| w.at(0))]
     }
 
     /// It runs the tuned kernels.
@@ -179,14 +206,21 @@ impl Scan {
             k: int(self.k),
             ld_x: int(rows.x.map_or(0, |x| x.rows.cols)),
             ld_z: int(rows.z.rows.cols),
+            gated: i32::from(rows.gated),
         };
         match &self.path {
-            Path::Tuned { scan, step } => {
+            Path::Tuned { scan, many, few, step } => {
                 let [u, z, dt, bc] = self.maps(rows)?;
                 let blocks = self.d_in / CHANNELS;
                 let params = &mut [arg(&u), arg(&z), arg(&dt), arg(&bc), arg(&args)];
+                // All give the same bits.
+                let (scan, blocks_here, threads) = match (many, few) {
+                    (Some(many), _) if blocks * size.segments >= MANY => (many, blocks / 2, 256),
+                    (_, Some(few)) if blocks * size.segments <= FEW => (few, blocks, 384),
+                    _ => (scan, blocks, 256),
+                };
                 // SAFETY: the arguments of the scan kernels; rows have been checked, slots by whoever set the wave.
-                unsafe { scan.launch(on.lane, ([blocks, size.segments, 1], 256), params)? };
+                unsafe { scan.launch(on.lane, ([blocks_here, size.segments, 1], threads), params)? };
                 // SAFETY: as above.
                 unsafe { step.launch(on.lane, ([blocks, size.steps.div_ceil(16), 1], 128), &mut [arg(&args)]) }
             }

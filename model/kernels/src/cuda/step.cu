@@ -1,0 +1,256 @@
+// arch: sm_90a
+// One row each of a few sequences through a layer of Mamba-1 in three kernels: what a step waits for is the way to memory and
+// back, so each asks for all it needs before it begins. Numbers are those of gemm.cu and scan.cu to the bit: products walk k
+// in the same steps of 16 (mma.sync, with the outputs as its rows and up to eight sequences as its columns), norms and sums
+// are added in the same order.
+//
+// Weights lie in the order in which a warp's lanes take them: for each 16 outputs and each 16 of k, 16 bytes a lane.
+#include "common.cuh"
+
+constexpr int TOKENS = 8;  // of a block
+
+struct Step {
+    const Wave* wave;
+    const int* slots;
+    float* residual;      // [rows, d]
+    const float* norm;    // [d]
+    const float* in_bias; // [2 d_in], or none
+    const bf16* in_proj;  // [2 d_in, d], in lanes' order
+    const float *conv_weight, *conv_bias;  // [4, d_in], [d_in]
+    const bf16* x_proj;   // [r + 32, d_in], in lanes' order
+    const bf16* dt_proj;  // [d_in, r]
+    const float *dt_bias, *a2, *skip;      // [d_in], [d_in, 16], [d_in]
+    const bf16* out_proj; // [d, d_in], in lanes' order
+    const float* out_bias;  // [d], or none
+    float* states;        // this layer's part of slot 0
+    size_t slot_stride;
+    bf16 *u, *gate, *y;   // [rows, d_in]
+    int d, d_in, r;
+    float eps;
+    int by_quads;  // the norm is that of a product's end, not that of norm.cu
+};
+
+// 16 outputs of up to eight rows: x in shared memory, rows `stride` apart.
+template <int AT_ONCE>
+__device__ __forceinline__ void products(float (&c)[4], const bf16* w, const bf16* x, int stride, int k, int lane) {
+    const bf16* row = x + lane / 4 * stride + lane % 4 * 2;
+    const uint4* at = reinterpret_cast<const uint4*>(w) + lane;
+    c[0] = c[1] = c[2] = c[3] = 0.f;
+    const int tiles = k / 16;
+    for (int t0 = 0; t0 < tiles; t0 += AT_ONCE) {
+        uint4 a[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) a[i] = t0 + i < tiles ? __ldg(at + (t0 + i) * 32) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (t0 + i >= tiles) break;
+            uint32_t left[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
+            uint32_t right[2] = {*(const uint32_t*)(row + (t0 + i) * 16), *(const uint32_t*)(row + (t0 + i) * 16 + 8)};
+            mma(c, left, right);
+        }
+    }
+}
+
+// u = silu(conv(x)), gate = silu(z), [x, z] = norm(residual) W: 64 outputs a block.
+extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
+    extern __shared__ unsigned char memory[];
+    bf16* x = (bf16*)memory;  // [TOKENS, d + 8]
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d + 8;
+    const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS;
+    if (t0 >= rows) return;
+    // What the end of it wants of two outputs and two rows.
+    const int n0 = blockIdx.x * 64 + warp * 16;
+    const bool convolves = n0 < p.d_in;
+    float window[2][2][3], w[2][4], bias[2];
+    float* at[2][2];
+    if (convolves) {
+#pragma unroll
+        for (int o = 0; o < 2; o++) {
+            const int n = n0 + g + 8 * o;
+#pragma unroll
+            for (int j = 0; j < 4; j++) w[o][j] = p.conv_weight[j * p.d_in + n];
+            bias[o] = p.conv_bias[n];
+#pragma unroll
+            for (int v = 0; v < 2; v++) {
+                const int t = min(t0 + 2 * q + v, rows - 1);
+                at[o][v] = p.states + p.slots[t] * p.slot_stride + n;
+#pragma unroll
+                for (int j = 0; j < 3; j++) window[o][v][j] = at[o][v][(size_t)j * p.d_in];
+            }
+        }
+    }
+    // Two rows a warp.
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const int t = warp * 2 + i;
+        const float* from = p.residual + (size_t)min(t0 + t, rows - 1) * p.d;
+        float squares = 0.f;
+        if (p.by_quads) {
+            for (int c = q * 2; c < p.d; c += 8) {
+                float2 v = *reinterpret_cast<const float2*>(from + c);
+                squares = fmaf(v.x, v.x, squares);
+                squares = fmaf(v.y, v.y, squares);
+            }
+            squares += __shfl_xor_sync(~0u, squares, 1);
+            squares += __shfl_xor_sync(~0u, squares, 2);
+        } else {
+            for (int c = lane * 4; c < p.d; c += 128) {
+                float4 v = *reinterpret_cast<const float4*>(from + c);
+                squares = fmaf(v.x, v.x, squares);
+                squares = fmaf(v.y, v.y, squares);
+                squares = fmaf(v.z, v.z, squares);
+                squares = fmaf(v.w, v.w, squares);
+            }
+#pragma unroll
+            for (int m = 16; m >= 1; m >>= 1) squares += __shfl_xor_sync(~0u, squares, m);
+        }
+        const float scale = 1.f / sqrtf(squares / p.d + p.eps);
+        for (int c = lane * 4; c < p.d; c += 128) {
+            float4 v = *reinterpret_cast<const float4*>(from + c), n = *reinterpret_cast<const float4*>(p.norm + c);
+            uint2 packed = p.by_quads ? make_uint2(pack(v.x * (scale * n.x), v.y * (scale * n.y)), pack(v.z * (scale * n.z), v.w * (scale * n.w)))
+                                      : make_uint2(pack(v.x * scale * n.x, v.y * scale * n.y), pack(v.z * scale * n.z, v.w * scale * n.w));
+            *reinterpret_cast<uint2*>(x + t * stride + c) = packed;
+        }
+    }
+    __syncthreads();
+    float c[4];
+    products<16>(c, p.in_proj + (size_t)n0 * p.d, x, stride, p.d, lane);
+#pragma unroll
+    for (int o = 0; o < 2; o++) {
+        const int n = n0 + g + 8 * o;
+#pragma unroll
+        for (int v = 0; v < 2; v++) {
+            const int t = t0 + 2 * q + v;
+            if (t >= rows) continue;
+            float sum = c[2 * o + v];
+            if (p.in_bias) sum += p.in_bias[n];
+            if (convolves) {
+                const float now = f32(from<bf16>(sum));
+                float y = bias[o];
+#pragma unroll
+                for (int j = 0; j < 3; j++) y = fmaf(w[o][j], window[o][v][j], y);
+                y = fmaf(w[o][3], now, y);
+                p.u[(size_t)t * p.d_in + n] = from<bf16>(Maths<bf16>::silu(y));
+                at[o][v][0] = window[o][v][1];
+                at[o][v][p.d_in] = window[o][v][2];
+                at[o][v][2 * (size_t)p.d_in] = now;
+            } else {
+                p.gate[(size_t)t * p.d_in + n - p.d_in] = from<bf16>(Maths<bf16>::silu(sum));
+            }
+        }
+    }
+}
+
+// dt, B and C of eight rows, made anew by each block; then 64 channels of each row's state, a warp a row.
+extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
+    extern __shared__ unsigned char memory[];
+    bf16* us = (bf16*)memory;  // [TOKENS, d_in + 8]
+    __shared__ __align__(16) bf16 dt_r[TOKENS][128];
+    __shared__ __align__(16) float bc[TOKENS][32];
+    __shared__ __align__(16) float2 pairs[TOKENS][64];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d_in + 8;
+    const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, c0 = blockIdx.x * 64, mine = t0 + warp;
+    if (t0 >= rows) return;
+    float* state = p.states + p.slots[min(mine, rows - 1)] * p.slot_stride + (size_t)3 * p.d_in + (size_t)c0 * 16 + lane * 4;
+    float4 h[8];
+    float a[8][4];
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+        h[c] = *reinterpret_cast<const float4*>(state + c * 128);
+        *reinterpret_cast<float4*>(a[c]) = __ldg(reinterpret_cast<const float4*>(p.a2 + (size_t)(c0 + c * 8) * 16 + lane * 4));
+    }
+    for (int i = threadIdx.x; i < TOKENS * p.d_in / 8; i += 256) {
+        const int t = i / (p.d_in / 8), c = i % (p.d_in / 8) * 8;
+        *reinterpret_cast<uint4*>(us + t * stride + c) =
+            *reinterpret_cast<const uint4*>(p.u + (size_t)min(t0 + t, rows - 1) * p.d_in + c);
+    }
+    __syncthreads();
+    const int outputs = p.r + 32;
+    for (int n0 = warp * 16; n0 < outputs; n0 += 128) {
+        float c[4];
+        products<8>(c, p.x_proj + (size_t)n0 * p.d_in, us, stride, p.d_in, lane);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int n = n0 + g + 8 * (i / 2), t = 2 * q + i % 2;
+            if (n < p.r) {
+                dt_r[t][n] = from<bf16>(c[i]);
+            } else {
+                bc[t][n - p.r] = c[i];
+            }
+        }
+    }
+    __syncthreads();
+    {
+        const int cl = warp * 8 + 2 * q, channel = c0 + cl;
+        const bf16* w = p.dt_proj + (size_t)(c0 + warp * 8 + g) * p.r + 2 * q;
+        float sum[4] = {0.f, 0.f, 0.f, 0.f};
+        for (int s = 0; s < p.r; s += 16) {
+            const bf16* row = &dt_r[g][s + 2 * q];
+            uint32_t left[4] = {*(const uint32_t*)row, 0, *(const uint32_t*)(row + 8), 0};
+            uint32_t right[2] = {__ldg((const uint32_t*)(w + s)), __ldg((const uint32_t*)(w + s + 8))};
+            mma(sum, left, right);
+        }
+        uint32_t u = *(const uint32_t*)(us + g * stride + channel);
+        float d0 = Maths<bf16>::softplus(sum[0] + p.dt_bias[channel]), d1 = Maths<bf16>::softplus(sum[1] + p.dt_bias[channel + 1]);
+        pairs[g][cl] = make_float2(d0, d0 * lo(u));
+        pairs[g][cl + 1] = make_float2(d1, d1 * hi(u));
+    }
+    __syncthreads();
+    if (mine >= rows) return;
+    const float4 b = *reinterpret_cast<const float4*>(&bc[warp][q * 4]), k = *reinterpret_cast<const float4*>(&bc[warp][16 + q * 4]);
+    float y[8];
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+        const float2 pair = pairs[warp][c * 8 + g];
+        h[c].x = fmaf(ex2(pair.x * a[c][0]), h[c].x, pair.y * b.x);
+        h[c].y = fmaf(ex2(pair.x * a[c][1]), h[c].y, pair.y * b.y);
+        h[c].z = fmaf(ex2(pair.x * a[c][2]), h[c].z, pair.y * b.z);
+        h[c].w = fmaf(ex2(pair.x * a[c][3]), h[c].w, pair.y * b.w);
+        y[c] = fmaf(h[c].y, k.y, h[c].x * k.x) + fmaf(h[c].w, k.w, h[c].z * k.z);
+        *reinterpret_cast<float4*>(state + c * 128) = h[c];
+    }
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+        y[c] += __shfl_xor_sync(~0u, y[c], 2);
+        y[c] += __shfl_xor_sync(~0u, y[c], 1);
+    }
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+        if (c % 4 != q) continue;
+        const int channel = c0 + c * 8 + g;
+        const size_t to = (size_t)mine * p.d_in + channel;
+        float sum = fmaf(p.skip[channel], f32(us[warp * stride + channel]), y[c]);
+        p.y[to] = from<bf16>(sum * f32(p.gate[to]));
+    }
+}
+
+// residual += y W: 32 outputs a block.
+extern "C" __global__ void __launch_bounds__(64) step_out(const Step p) {
+    extern __shared__ unsigned char memory[];
+    bf16* ys = (bf16*)memory;  // [TOKENS, d_in + 8]
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d_in + 8;
+    const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, n0 = blockIdx.x * 32 + warp * 16;
+    if (t0 >= rows) return;
+    float old[4];
+    float* at[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        at[i] = p.residual + (size_t)min(t0 + 2 * q + i % 2, rows - 1) * p.d + min(n0 + g + 8 * (i / 2), p.d - 1);
+        old[i] = *at[i];
+    }
+    for (int i = threadIdx.x; i < TOKENS * p.d_in / 8; i += 64) {
+        const int t = i / (p.d_in / 8), c = i % (p.d_in / 8) * 8;
+        *reinterpret_cast<uint4*>(ys + t * stride + c) =
+            *reinterpret_cast<const uint4*>(p.y + (size_t)min(t0 + t, rows - 1) * p.d_in + c);
+    }
+    __syncthreads();
+    if (n0 >= p.d) return;
+    float c[4];
+    products<32>(c, p.out_proj + (size_t)n0 * p.d_in, ys, stride, p.d_in, lane);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int n = n0 + g + 8 * (i / 2);
+        if (p.out_bias) c[i] += p.out_bias[n];
+        if (t0 + 2 * q + i % 2 < rows) *at[i] = c[i] + old[i];
+    }
+}
