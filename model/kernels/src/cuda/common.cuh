@@ -59,12 +59,18 @@ template <> struct Maths<float> {
     static __device__ __forceinline__ float silu(float x) { return x / (1.f + expf(-x)); }
 };
 template <> struct Maths<bf16> {
-    // ln(1 + e^x): by its series where 1 + e^x would round away the digits of e^x.
+    // max(x, 0) + ln(1 + e^-|x|), the logarithm as e P(e): 2e-6 of the whole, and one exponential.
     static __device__ __forceinline__ float softplus(float x) {
-        float e = ex2(x * LOG2E);
-        float s = LN2 * lg2(1.f + e);
-        float small = e * fmaf(e, fmaf(e, 1.f / 3.f, -0.5f), 1.f);
-        return x > 20.f ? x : (x < -4.f ? small : s);
+        const float e = ex2(-fabsf(x) * LOG2E);
+        float p = -8.371152915e-03f;
+        p = fmaf(p, e, 4.349390045e-02f);
+        p = fmaf(p, e, -1.068500280e-01f);
+        p = fmaf(p, e, 1.768747717e-01f);
+        p = fmaf(p, e, -2.447477430e-01f);
+        p = fmaf(p, e, 3.327192962e-01f);
+        p = fmaf(p, e, -4.999717474e-01f);
+        p = fmaf(p, e, 9.999997616e-01f);
+        return fmaf(e, p, fmaxf(x, 0.f));
     }
     static __device__ __forceinline__ float silu(float x) { return x * rcp(1.f + ex2(-x * LOG2E)); }
 };
@@ -114,27 +120,29 @@ __device__ __forceinline__ uint32_t shared(const void* p) { return (uint32_t)__c
 // The first 1,024-byte boundary of a block's dynamic shared memory.
 __device__ __forceinline__ unsigned char* aligned(unsigned char* memory) { return memory + ((1024 - (shared(memory) & 1023)) & 1023); }
 
+// A barrier of a block, by its address in shared memory: worked out once, since each time costs more than the barrier.
 struct Barrier {
-    uint64_t word;
-    __device__ __forceinline__ void init(uint32_t count) {
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared(&word)), "r"(count) : "memory");
+    uint32_t address;
+    __device__ __forceinline__ explicit Barrier(uint32_t address) : address(address) {}
+    __device__ __forceinline__ void init(uint32_t count) const {
+        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address), "r"(count) : "memory");
     }
-    __device__ __forceinline__ void expect(uint32_t bytes) {
-        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(&word)), "r"(bytes) : "memory");
+    __device__ __forceinline__ void expect(uint32_t bytes) const {
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address), "r"(bytes) : "memory");
     }
-    __device__ __forceinline__ void arrive() {
-        asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared(&word)) : "memory");
+    __device__ __forceinline__ void arrive() const {
+        asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address) : "memory");
     }
-    __device__ __forceinline__ bool done(uint32_t parity) {
+    __device__ __forceinline__ bool done(uint32_t parity) const {
         uint32_t ok;
         asm volatile(
             "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
             : "=r"(ok)
-            : "r"(shared(&word)), "r"(parity)
+            : "r"(address), "r"(parity)
             : "memory");
         return ok;
     }
-    __device__ __forceinline__ void wait(uint32_t parity) {
+    __device__ __forceinline__ void wait(uint32_t parity) const {
         while (!done(parity)) {
         }
     }
@@ -146,11 +154,10 @@ __device__ __forceinline__ void barriers_made() {
     __syncthreads();
 }
 // A box of a two-dimensional array to shared memory: x is the column, y the row.
-__device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int x, int y, Barrier* barrier) {
+__device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap* map, int x, int y, Barrier barrier) {
     asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-            shared(to)),
-        "l"(map), "r"(shared(&barrier->word)), "r"(x), "r"(y)
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(to),
+        "l"(map), "r"(barrier.address), "r"(x), "r"(y)
         : "memory");
 }
 // Where 16-byte chunk `chunk` of a 128-byte row lies in a box copied with the 128-byte swizzle.

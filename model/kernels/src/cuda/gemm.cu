@@ -176,23 +176,26 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
     constexpr int BM = 128, BK = 64, STAGE = (BM + BN) * BK * 2;
     extern __shared__ unsigned char memory[];
     unsigned char* ring = aligned(memory);
-    __shared__ Barrier full[STAGES], empty[STAGES];
+    __shared__ uint64_t barriers[2 * STAGES];
+    const uint32_t first = shared(barriers), tiles = shared(ring);
+    auto full = [&](int i) { return Barrier(first + i % STAGES * 16); };
+    auto empty = [&](int i) { return Barrier(first + i % STAGES * 16 + 8); };
     // With the convolution, the first rows of a block are those that its first outputs look back to.
     const int rows = p.wave->rows, back = WHERE == CONV ? BACK : 0;
     const int m0 = blockIdx.y * (BM - back) - back, n0 = blockIdx.x * BN;
     if (m0 + back >= rows) return;
     const int steps = (p.k + BK - 1) / BK, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (threadIdx.x == 0) {
-        for (int s = 0; s < STAGES; s++) full[s].init(1), empty[s].init(2);
+        for (int s = 0; s < STAGES; s++) full(s).init(1), empty(s).init(2);
     }
     barriers_made();
     const int group = warp / 4;
     __shared__ ConvShared<BN> conv[1];
     auto fill = [&](int i) {
-        int s = i % STAGES;
-        full[s].expect(STAGE);
-        copy_box(ring + s * STAGE, a, i * BK, m0, &full[s]);
-        copy_box(ring + s * STAGE + BM * BK * 2, b, i * BK, n0, &full[s]);
+        const uint32_t to = tiles + i % STAGES * STAGE;
+        full(i).expect(STAGE);
+        copy_box(to, a, i * BK, m0, full(i));
+        copy_box(to + BM * BK * 2, b, i * BK, n0, full(i));
     };
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES && i < steps; i++) fill(i);
@@ -203,7 +206,7 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
     for (int i = 0; i < BN / 2; i++) d[i] = 0.f;
     for (int i = 0; i < steps; i++) {
         int s = i % STAGES;
-        full[s].wait((i / STAGES) & 1);
+        full(i).wait((i / STAGES) & 1);
         uint64_t ta = tile(ring + s * STAGE + group * 64 * BK * 2), tb = tile(ring + s * STAGE + BM * BK * 2);
         products_begin();
 #pragma unroll
@@ -212,9 +215,9 @@ __device__ __forceinline__ void gemm(const CUtensorMap* a, const CUtensorMap* b,
         if (i == 0) continue;
         products_wait<1>();
         const int free = i - 1;
-        if (threadIdx.x % 128 == 0) empty[free % STAGES].arrive();
+        if (threadIdx.x % 128 == 0) empty(free).arrive();
         if (threadIdx.x == 0 && free + STAGES < steps) {
-            empty[free % STAGES].wait((free / STAGES) & 1);
+            empty(free).wait((free / STAGES) & 1);
             fill(free + STAGES);
         }
     }

@@ -8,10 +8,9 @@
 // It walks time strictly in order, so that any cut gives the same bits. Sums over n are one tree of pairs whatever the
 // launch: leaves (0,1), (2,3) .. are added as ((0,1)+(2,3)) + ((8,9)+(10,11)), and so on, as the shuffles below do it.
 //
-// A block carries 64 channels of one segment, or 128: PARTS of 64. The copy engine fills a ring of stages, 16 rows deep. Four
-// warps of helpers make dt and dt u of 16 channels of each part (dt = dt_r W^T on the matrix units in the bf16 route), and
-// gate and store y; the others walk. Both sides meet at barriers of their own channels only, one stage apart. A lane that
-// walks two parts reads B and C once for both: shared memory is what many channels are bound by.
+// A block carries 64 channels of one segment. The copy engine fills a ring of stages, 16 rows deep. Four warps of helpers
+// make dt and dt u of 16 channels each (dt = dt_r W^T on the matrix units in the bf16 route), and gate and store y; the
+// others walk. Both sides meet at barriers of their own channels only, one stage apart.
 #include "common.cuh"
 
 struct Scan {
@@ -36,7 +35,8 @@ struct Scan {
 };
 
 constexpr int TT = 16;        // rows of a stage
-constexpr int CHANNELS = 64;  // of a part
+constexpr int CHANNELS = 64;  // of a block
+constexpr int YS = 68;        // of a row of sums in shared memory
 
 // A place for 16-byte chunks such that 8 rows of one column, and two rows of four, fall into different banks.
 __device__ __forceinline__ int spread(int t, int chunk) { return t * 8 + (chunk ^ (((t & 1) << 2) | ((t >> 1) & 3))); }
@@ -55,13 +55,6 @@ __device__ __forceinline__ void move_window(const Scan& p, float* window, int ch
             *to = f32(((const T*)p.x)[(size_t)(row + at) * p.ld_x + channel]);
         }
     }
-}
-
-// One row of one channel: moves two states on, and gives their part of the sum.
-__device__ __forceinline__ float move(float& h0, float& h1, float a0, float a1, float dt, float du, float2 b, float2 c) {
-    h0 = fmaf(ex2(dt * a0), h0, du * b.x);
-    h1 = fmaf(ex2(dt * a1), h1, du * b.y);
-    return fmaf(h1, c.y, h0 * c.x);
 }
 
 // How a warp splits its work: LANES lanes a channel, two channels a lane; rows are taken ROWS at a time.
@@ -108,38 +101,47 @@ template <> struct Split<8> {
     }
 };
 
-// What a lane carries of a part: two channels.
+// What a lane carries: two channels, with the decays of their next row.
 template <int LANES> struct Carried {
-    float h[2][Split<LANES>::STATES], a[2][Split<LANES>::STATES];
+    static constexpr int STATES = Split<LANES>::STATES;
+    float h[2][STATES], a[2][STATES], e[2][STATES];
+
+    // Decays of a first row.
+    __device__ __forceinline__ void begin(float4 pair) {
+#pragma unroll
+        for (int j = 0; j < STATES; j++) e[0][j] = ex2(pair.x * a[0][j]), e[1][j] = ex2(pair.z * a[1][j]);
+    }
+
+    // One row (pair: dt, dt u of both channels): moves the states on, and gives the lane's part of both sums. The exponentials
+    // of the row after it are made in between, one for each state moved: alone either unit would wait for the other.
+    __device__ __forceinline__ float2 move(float4 pair, float4 next, const float* b, const float* c) {
+#pragma unroll
+        for (int j = 0; j < STATES; j++) {
+            float later = ex2(next.x * a[0][j]);
+            h[0][j] = fmaf(e[0][j], h[0][j], pair.y * b[j]);
+            e[0][j] = later;
+            later = ex2(next.z * a[1][j]);
+            h[1][j] = fmaf(e[1][j], h[1][j], pair.w * b[j]);
+            e[1][j] = later;
+        }
+        float sum[2];
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            sum[k] = fmaf(h[k][1], c[1], h[k][0] * c[0]);
+            if constexpr (STATES == 4) sum[k] += fmaf(h[k][3], c[3], h[k][2] * c[2]);
+        }
+        return make_float2(sum[0], sum[1]);
+    }
 };
 
 // A lane's B and C of a row.
-template <int LANES> struct Shared;
-template <> struct Shared<4> {
-    float4 b, c;
-    __device__ __forceinline__ Shared(const float* bc, int q)
-        : b(*reinterpret_cast<const float4*>(bc + q * 4)), c(*reinterpret_cast<const float4*>(bc + 16 + q * 4)) {}
-};
-template <> struct Shared<8> {
-    float2 b, c;
-    __device__ __forceinline__ Shared(const float* bc, int q)
-        : b(*reinterpret_cast<const float2*>(bc + q * 2)), c(*reinterpret_cast<const float2*>(bc + 16 + q * 2)) {}
-};
-
-// One row: its parts of both channels' sums. pair: dt, dt u of both.
-template <int LANES> __device__ __forceinline__ float2 row(Carried<LANES>& s, float4 pair, const Shared<LANES>& bc) {
-    if constexpr (LANES == 4) {
-        float4 b = bc.b, c = bc.c;
-        float2 b0 = make_float2(b.x, b.y), b1 = make_float2(b.z, b.w), c0 = make_float2(c.x, c.y), c1 = make_float2(c.z, c.w);
-        float x0 = move(s.h[0][0], s.h[0][1], s.a[0][0], s.a[0][1], pair.x, pair.y, b0, c0);
-        float x1 = move(s.h[0][2], s.h[0][3], s.a[0][2], s.a[0][3], pair.x, pair.y, b1, c1);
-        float y0 = move(s.h[1][0], s.h[1][1], s.a[1][0], s.a[1][1], pair.z, pair.w, b0, c0);
-        float y1 = move(s.h[1][2], s.h[1][3], s.a[1][2], s.a[1][3], pair.z, pair.w, b1, c1);
-        return make_float2(x0 + x1, y0 + y1);
+template <int STATES> __device__ __forceinline__ void fetch(float (&b)[STATES], float (&c)[STATES], const float* bc, int q) {
+    if constexpr (STATES == 4) {
+        *reinterpret_cast<float4*>(b) = *reinterpret_cast<const float4*>(bc + q * 4);
+        *reinterpret_cast<float4*>(c) = *reinterpret_cast<const float4*>(bc + 16 + q * 4);
     } else {
-        float2 b = bc.b, c = bc.c;
-        return make_float2(move(s.h[0][0], s.h[0][1], s.a[0][0], s.a[0][1], pair.x, pair.y, b, c),
-                           move(s.h[1][0], s.h[1][1], s.a[1][0], s.a[1][1], pair.z, pair.w, b, c));
+        *reinterpret_cast<float2*>(b) = *reinterpret_cast<const float2*>(bc + q * 2);
+        *reinterpret_cast<float2*>(c) = *reinterpret_cast<const float2*>(bc + 16 + q * 2);
     }
 }
 
@@ -150,57 +152,59 @@ __device__ __forceinline__ void dt_step(float (&c)[4], const bf16* row0, const b
     mma(c, a, b);
 }
 
-template <class T, bool FUSED, int PARTS> struct Stage {
-    static constexpr int BOXES = sizeof(T) / 2 * PARTS;  // of 128 bytes a row
+template <class T, bool FUSED> struct Stage {
+    static constexpr int BOXES = sizeof(T) / 2;  // of 128 bytes a row
     static constexpr int WIDE = TT * 128 * BOXES;
     static constexpr int BC = 2 * WIDE, DT = BC + TT * 128;
 };
 // Bytes of shared memory of a block: the ring, then pairs and sums, two of each.
-template <class T, bool FUSED, int PARTS, int STAGES> __host__ __device__ constexpr int scan_bytes(int r) {
-    int dt = FUSED ? TT * r * 2 : Stage<T, FUSED, PARTS>::WIDE;
-    return STAGES * (Stage<T, FUSED, PARTS>::DT + ((dt + 1023) & ~1023)) + 2 * TT * CHANNELS * PARTS * 8 +
-           2 * TT * (CHANNELS * PARTS + 4) * 4 + 1024;
+template <class T, bool FUSED, int STAGES> __host__ __device__ constexpr int scan_bytes(int r) {
+    int dt = FUSED ? TT * r * 2 : Stage<T, FUSED>::WIDE;
+    return STAGES * (Stage<T, FUSED>::DT + ((dt + 1023) & ~1023)) + 2 * TT * CHANNELS * 8 + 2 * TT * YS * 4 + 1024;
 }
 
-template <class T, bool FUSED, int KS, int LANES, int PARTS, int STAGES>
+template <class T, bool FUSED, int KS, int LANES, int STAGES>
 __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap* map_z, const CUtensorMap* map_dt,
                                      const CUtensorMap* map_bc, const Scan& p) {
-    using S = Stage<T, FUSED, PARTS>;
-    constexpr int YS = CHANNELS * PARTS + 4;  // of a row of sums: rows of a column fall into different banks
-    constexpr int ALL = CHANNELS * PARTS;
+    using S = Stage<T, FUSED>;
     constexpr int BOXES = S::BOXES, WIDE = S::WIDE, WALKERS = LANES == 4 ? 1 : 2;  // warps that walk, a helper
-    constexpr int VALUES = 16 / sizeof(T), COLUMNS = 128 / sizeof(T);              // of 16 bytes, of a box
+    constexpr int VALUES = 16 / sizeof(T);                                         // of 16 bytes
     const int dt_bytes = FUSED ? TT * p.r * 2 : WIDE, stage_bytes = S::DT + ((dt_bytes + 1023) & ~1023);
     extern __shared__ unsigned char memory[];
     unsigned char* ring = aligned(memory);
-    float4* all_pairs = (float4*)(ring + STAGES * stage_bytes);  // [2][PARTS][4][TT * 8]
-    float* all_sums = (float*)(all_pairs + 2 * PARTS * 4 * TT * 8);  // [2][TT][YS]
-    __shared__ Barrier full[STAGES], empty[STAGES], ready[2][4], walked[2][4];
+    float4* all_pairs = (float4*)(ring + STAGES * stage_bytes);        // [2][4][TT * 8]
+    float* all_sums = (float*)(all_pairs + 2 * 4 * TT * 8);            // [2][TT][YS]
+    __shared__ uint64_t barriers[2 * STAGES + 16];
+    const uint32_t first = shared(barriers), stage0 = shared(ring);
+    auto full = [&](int i) { return Barrier(first + i % STAGES * 16); };
+    auto empty = [&](int i) { return Barrier(first + i % STAGES * 16 + 8); };
+    auto ready = [&](int i, int w) { return Barrier(first + STAGES * 16 + (i % 2 * 4 + w) * 16); };
+    auto walked = [&](int i, int w) { return Barrier(first + STAGES * 16 + (i % 2 * 4 + w) * 16 + 8); };
     if (blockIdx.y >= p.wave->segments) return;
     // Uniform, and the compiler knows it: else it takes shuffles for divergent.
     Segment segment = p.segments[blockIdx.y];
     segment.len = __shfl_sync(~0u, segment.len, 0);
-    const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, c0 = blockIdx.x * ALL;
+    const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, c0 = blockIdx.x * CHANNELS;
     const int stages = (segment.len + TT - 1) / TT;
     if (threadIdx.x == 0) {
-        for (int s = 0; s < STAGES; s++) full[s].init(1), empty[s].init(4);
+        for (int s = 0; s < STAGES; s++) full(s).init(1), empty(s).init(4);
         for (int b = 0; b < 2; b++) {
-            for (int w = 0; w < 4; w++) ready[b][w].init(1), walked[b][w].init(WALKERS);
+            for (int w = 0; w < 4; w++) ready(b, w).init(1), walked(b, w).init(WALKERS);
         }
     }
     barriers_made();
     float* state = p.states + segment.slot * p.slot_stride;
     if (warp < 4) {  // helpers
         auto fill = [&](int i) {
-            Barrier* barrier = &full[i % STAGES];
-            int row = segment.row + i * TT;
-            unsigned char* to = ring + i % STAGES * stage_bytes;
-            barrier->expect(S::DT + dt_bytes);
+            const Barrier barrier = full(i);
+            const int row = segment.row + i * TT;
+            const uint32_t to = stage0 + i % STAGES * stage_bytes;
+            barrier.expect(S::DT + dt_bytes);
 #pragma unroll
             for (int b = 0; b < BOXES; b++) {
-                copy_box(to + b * TT * 128, map_u, c0 + b * COLUMNS, row, barrier);
-                copy_box(to + WIDE + b * TT * 128, map_z, c0 + b * COLUMNS, row, barrier);
-                if (!FUSED) copy_box(to + S::DT + b * TT * 128, map_dt, c0 + b * COLUMNS, row, barrier);
+                copy_box(to + b * TT * 128, map_u, c0 + b * 32, row, barrier);
+                copy_box(to + WIDE + b * TT * 128, map_z, c0 + b * 32, row, barrier);
+                if (!FUSED) copy_box(to + S::DT + b * TT * 128, map_dt, c0 + b * 32, row, barrier);
             }
             copy_box(to + S::BC, map_bc, 0, row, barrier);
             if (FUSED) copy_box(to + S::DT, map_dt, 0, row, barrier);
@@ -208,213 +212,194 @@ __device__ __forceinline__ void scan(const CUtensorMap* map_u, const CUtensorMap
         if (threadIdx.x == 0) {
             for (int i = 0; i < STAGES && i < stages; i++) fill(i);
         }
-        const int g = lane / 4, q = lane % 4, t = lane % 16;
-        float bias[PARTS][2][2], skip[PARTS][8], dt_bias[PARTS][8];
-        uint32_t w[PARTS][2][KS > 0 ? KS : 1][2];
+        const int g = lane / 4, q = lane % 4, cw = c0 + warp * 16, t = lane % 16, c = cw + lane / 16 * 8;
+        float bias[2][2], skip[8], dt_bias[8];
+        uint32_t w[2][KS > 0 ? KS : 1][2];
+        load8(p.d + c, skip);
+        if constexpr (FUSED) {
 #pragma unroll
-        for (int part = 0; part < PARTS; part++) {
-            const int cw = c0 + part * CHANNELS + warp * 16, c = cw + lane / 16 * 8;
-            load8(p.d + c, skip[part]);
-            if constexpr (FUSED) {
+            for (int b = 0; b < 2; b++) {
+                bias[b][0] = p.dt_bias[cw + b * 8 + 2 * q];
+                bias[b][1] = p.dt_bias[cw + b * 8 + 2 * q + 1];
 #pragma unroll
-                for (int b = 0; b < 2; b++) {
-                    bias[part][b][0] = p.dt_bias[cw + b * 8 + 2 * q];
-                    bias[part][b][1] = p.dt_bias[cw + b * 8 + 2 * q + 1];
-#pragma unroll
-                    for (int s = 0; s < KS; s++) {
-                        const bf16* at = p.w_dt + (cw + b * 8 + g) * p.r + s * 16 + 2 * q;
-                        w[part][b][s][0] = *(const uint32_t*)at, w[part][b][s][1] = *(const uint32_t*)(at + 8);
-                    }
+                for (int s = 0; s < KS; s++) {
+                    const bf16* at = p.w_dt + (cw + b * 8 + g) * p.r + s * 16 + 2 * q;
+                    w[b][s][0] = *(const uint32_t*)at, w[b][s][1] = *(const uint32_t*)(at + 8);
                 }
-            } else {
-                load8(p.dt_bias + c, dt_bias[part]);
             }
+        } else {
+            load8(p.dt_bias + c, dt_bias);
         }
-        // Where chunk i of this lane's eight channels of row t lies in a stage.
-        auto place = [&](int part, int i) {
-            int first = part * CHANNELS + warp * 16 + lane / 16 * 8 + i * VALUES, box = 128 / (int)sizeof(T);
-            return first / box * TT * 128 + swizzled(t, first % box / VALUES);
-        };
+        // Where chunk i of this lane's eight channels of row t lies in a stage; in dt's shape of lanes, where u lies and where
+        // pairs go, of row g (of row g + 8: as much again) and eight channels of two.
+        int places[8 / VALUES], us[2], tos[2];
+#pragma unroll
+        for (int i = 0; i < 8 / VALUES; i++) {
+            int at = warp * 16 + lane / 16 * 8 + i * VALUES;
+            places[i] = at / (64 / BOXES) * TT * 128 + swizzled(t, at % (64 / BOXES) / VALUES);
+        }
+#pragma unroll
+        for (int b = 0; b < 2; b++) us[b] = swizzled(g, warp * 2 + b) + q * 4, tos[b] = spread(g, b * 4 + q);
+        const int dt_row = (g * p.r + 2 * q) * 2, sum_at = t * YS + warp * 16 + lane / 16 * 8;
+        T* out = (T*)p.y + (size_t)(segment.row + t) * p.d_in + c;
         for (int i = 0; i <= stages; i++) {
             if (i < stages) {
                 const unsigned char* at = ring + i % STAGES * stage_bytes;
-                full[i % STAGES].wait((i / STAGES) & 1);
+                float4* pairs = all_pairs + (i % 2 * 4 + warp) * TT * 8;
+                full(i).wait((i / STAGES) & 1);
+                if constexpr (FUSED) {
+                    const bf16 *row0 = (const bf16*)(at + S::DT + dt_row), *row8 = row0 + 8 * p.r;
 #pragma unroll
-                for (int part = 0; part < PARTS; part++) {
-                    float4* pairs = all_pairs + ((i % 2 * PARTS + part) * 4 + warp) * TT * 8;
-                    if constexpr (FUSED) {
-                        const bf16 *row0 = (const bf16*)(at + S::DT) + g * p.r + 2 * q, *row8 = row0 + 8 * p.r;
+                    for (int b = 0; b < 2; b++) {
+                        float sum[4] = {0.f, 0.f, 0.f, 0.f};
+                        if constexpr (KS > 0) {
 #pragma unroll
-                        for (int b = 0; b < 2; b++) {
-                            float sum[4] = {0.f, 0.f, 0.f, 0.f};
-                            if constexpr (KS > 0) {
-#pragma unroll
-                                for (int s = 0; s < KS; s++) {
-                                    dt_step(sum, row0 + s * 16, row8 + s * 16, w[part][b][s][0], w[part][b][s][1]);
-                                }
-                            } else {
-                                const bf16* wt = p.w_dt + (c0 + part * CHANNELS + warp * 16 + b * 8 + g) * p.r + 2 * q;
-                                for (int s = 0; s < p.r; s += 16) {
-                                    dt_step(sum, row0 + s, row8 + s, *(const uint32_t*)(wt + s), *(const uint32_t*)(wt + s + 8));
-                                }
-                            }
-#pragma unroll
-                            for (int half = 0; half < 2; half++) {
-                                int r = half * 8 + g;
-                                uint32_t u = *(const uint32_t*)(at + part * TT * 128 + swizzled(r, warp * 2 + b) + q * 4);
-                                float d0 = Maths<T>::softplus(sum[2 * half] + bias[part][b][0]);
-                                float d1 = Maths<T>::softplus(sum[2 * half + 1] + bias[part][b][1]);
-                                pairs[spread(r, b * 4 + q)] = make_float4(d0, d0 * lo(u), d1, d1 * hi(u));
+                            for (int s = 0; s < KS; s++) dt_step(sum, row0 + s * 16, row8 + s * 16, w[b][s][0], w[b][s][1]);
+                        } else {
+                            const bf16* wt = p.w_dt + (cw + b * 8 + g) * p.r + 2 * q;
+                            for (int s = 0; s < p.r; s += 16) {
+                                dt_step(sum, row0 + s, row8 + s, *(const uint32_t*)(wt + s), *(const uint32_t*)(wt + s + 8));
                             }
                         }
-                    } else {
 #pragma unroll
-                        for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
-                            const int from = place(part, chunk);
-                            uint4 wu = *(const uint4*)(at + from), wd = *(const uint4*)(at + S::DT + from);
-                            const T *u = (const T*)&wu, *d = (const T*)&wd;
+                        for (int half = 0; half < 2; half++) {
+                            uint32_t u = *(const uint32_t*)(at + us[b] + half * 1024);
+                            float d0 = Maths<T>::softplus(sum[2 * half] + bias[b][0]);
+                            float d1 = Maths<T>::softplus(sum[2 * half + 1] + bias[b][1]);
+                            pairs[tos[b] + half * 64] = make_float4(d0, d0 * lo(u), d1, d1 * hi(u));
+                        }
+                    }
+                } else {
 #pragma unroll
-                            for (int v = 0; v < VALUES; v += 2) {
-                                int n = chunk * VALUES + v;
-                                float d0 = Maths<T>::softplus(f32(d[v]) + dt_bias[part][n]);
-                                float d1 = Maths<T>::softplus(f32(d[v + 1]) + dt_bias[part][n + 1]);
-                                pairs[spread(t, lane / 16 * 4 + n / 2)] = make_float4(d0, d0 * f32(u[v]), d1, d1 * f32(u[v + 1]));
-                            }
+                    for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
+                        uint4 wu = *(const uint4*)(at + places[chunk]), wd = *(const uint4*)(at + S::DT + places[chunk]);
+                        const T *u = (const T*)&wu, *d = (const T*)&wd;
+#pragma unroll
+                        for (int v = 0; v < VALUES; v += 2) {
+                            int n = chunk * VALUES + v;
+                            float d0 = Maths<T>::softplus(f32(d[v]) + dt_bias[n]);
+                            float d1 = Maths<T>::softplus(f32(d[v + 1]) + dt_bias[n + 1]);
+                            pairs[spread(t, lane / 16 * 4 + n / 2)] = make_float4(d0, d0 * f32(u[v]), d1, d1 * f32(u[v + 1]));
                         }
                     }
                 }
                 __syncwarp();
-                if (lane == 0) ready[i % 2][warp].arrive();
+                if (lane == 0) ready(i, warp).arrive();
             }
             if (i == 0) continue;
             const int done = i - 1;
             const unsigned char* at = ring + done % STAGES * stage_bytes;
-            uint4 wu[PARTS][8 / VALUES];
-            float gate[PARTS][8], y[PARTS][8];
+            uint4 wu[8 / VALUES], wz[8 / VALUES];
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
-#pragma unroll
-                for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
-                    wu[part][chunk] = *(const uint4*)(at + place(part, chunk));
-                    uint4 wz = *(const uint4*)(at + WIDE + place(part, chunk));
-#pragma unroll
-                    for (int v = 0; v < VALUES; v++) gate[part][chunk * VALUES + v] = f32(((const T*)&wz)[v]);
-                }
-                if (!p.gated) {
-#pragma unroll
-                    for (int v = 0; v < 8; v++) gate[part][v] = Maths<T>::silu(gate[part][v]);
-                }
+            for (int chunk = 0; chunk < 8 / VALUES; chunk++) {
+                wu[chunk] = *(const uint4*)(at + places[chunk]), wz[chunk] = *(const uint4*)(at + WIDE + places[chunk]);
             }
-            walked[done % 2][warp].wait((done / 2) & 1);
+            float gate[8], y[8];
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
-                load8(all_sums + (done % 2 * TT + t) * YS + part * CHANNELS + warp * 16 + lane / 16 * 8, y[part]);
+            for (int v = 0; v < 8; v++) gate[v] = f32(((const T*)wz)[v]);
+            if (!p.gated) {
+#pragma unroll
+                for (int v = 0; v < 8; v++) gate[v] = Maths<T>::silu(gate[v]);
             }
+            walked(done, warp).wait((done / 2) & 1);
+            load8(all_sums + done % 2 * TT * YS + sum_at, y);
             __syncwarp();
-            if (lane == 0) empty[done % STAGES].arrive();
+            if (lane == 0) empty(done).arrive();
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
-#pragma unroll
-                for (int v = 0; v < 8; v++) {
-                    float u = f32(((const T*)wu[part])[v]);
-                    y[part][v] = fmaf(skip[part][v], u, y[part][v]) * gate[part][v];
-                }
-                const size_t to = (size_t)(segment.row + done * TT + t) * p.d_in + c0 + part * CHANNELS + warp * 16 + lane / 16 * 8;
-                if (done * TT + t < segment.len) store8((T*)p.y + to, y[part]);
-            }
+            for (int v = 0; v < 8; v++) y[v] = fmaf(skip[v], f32(((const T*)wu)[v]), y[v]) * gate[v];
+            if (done * TT + t < segment.len) store8(out, y);
+            out += (size_t)TT * p.d_in;
             if (threadIdx.x == 0 && done + STAGES < stages) {
-                empty[done % STAGES].wait((done / STAGES) & 1);
+                empty(done).wait((done / STAGES) & 1);
                 fill(done + STAGES);
             }
         }
-        for (int c = threadIdx.x; c < ALL; c += 128) {
-            move_window<T>(p, state, c0 + c, blockIdx.y, segment.row, segment.len);
+        if (threadIdx.x < CHANNELS) {
+            move_window<T>(p, state, c0 + threadIdx.x, blockIdx.y, segment.row, segment.len);
         }
     } else {  // walkers
         using W = Split<LANES>;
         const int walker = warp - 4, helper = walker / WALKERS, g = lane / LANES, q = lane % LANES;
-        const int cl = walker * (64 / LANES) + 2 * g, chunk = cl % 16 / 2;  // of a part; of the helper's pairs
+        const int cl = walker * (64 / LANES) + 2 * g, chunk = cl % 16 / 2;  // of the block; of the helper's pairs
         float* h_at = state + (size_t)(p.k - 1) * p.d_in + (size_t)(c0 + cl) * 16 + q * W::STATES;
         const float* a_at = p.a2 + (size_t)(c0 + cl) * 16 + q * W::STATES;
-        Carried<LANES> s[PARTS];
-        auto each = [&](auto what) {
+        Carried<LANES> s;
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
+        for (int c = 0; c < 2; c++) {
 #pragma unroll
-                for (int c = 0; c < 2; c++) {
-#pragma unroll
-                    for (int j = 0; j < W::STATES; j++) what(part, c, j, (part * CHANNELS + c) * 16 + j);
-                }
-            }
-        };
-        each([&](int part, int c, int j, int at) { s[part].h[c][j] = h_at[at], s[part].a[c][j] = a_at[at]; });
+            for (int j = 0; j < W::STATES; j++) s.h[c][j] = h_at[c * 16 + j], s.a[c][j] = a_at[c * 16 + j];
+        }
         for (int i = 0; i < stages; i++) {
             const float* bc = (const float*)(ring + i % STAGES * stage_bytes + S::BC);
-            const float4* pairs = all_pairs + (i % 2 * PARTS * 4 + helper) * TT * 8;
+            const float4* pairs = all_pairs + (i % 2 * 4 + helper) * TT * 8;
             float* sums = all_sums + i % 2 * TT * YS + cl;
             const int n = min(TT, segment.len - i * TT);
-            ready[i % 2][helper].wait((i / 2) & 1);
-            full[i % STAGES].wait((i / STAGES) & 1);
+            ready(i, helper).wait((i / 2) & 1);
+            full(i).wait((i / STAGES) & 1);
+            float4 pair = pairs[spread(0, chunk)], next = pairs[spread(min(1, n - 1), chunk)];
+            s.begin(pair);
             if (n == TT) {
+                float b[2][W::STATES], c[2][W::STATES], x[W::ROWS], y[W::ROWS];
+                fetch(b[0], c[0], bc, q);
 #pragma unroll
-                for (int t = 0; t < TT; t += W::ROWS) {
-                    float x[PARTS][W::ROWS], y[PARTS][W::ROWS];
-#pragma unroll
-                    for (int k = 0; k < W::ROWS; k++) {
-                        const Shared<LANES> at(bc + (t + k) * 32, q);
-#pragma unroll
-                        for (int part = 0; part < PARTS; part++) {
-                            float2 v = row<LANES>(s[part], pairs[part * 4 * TT * 8 + spread(t + k, chunk)], at);
-                            x[part][k] = v.x, y[part][k] = v.y;
-                        }
+                for (int t = 0; t < TT; t++) {
+                    // Loads run a row ahead of what is made of them.
+                    const float4 after = t + 2 < TT ? pairs[spread(t + 2, chunk)] : next;
+                    if (t + 1 < TT) fetch(b[(t + 1) % 2], c[(t + 1) % 2], bc + (t + 1) * 32, q);
+                    const float2 v = s.move(pair, next, b[t % 2], c[t % 2]);
+                    x[t % W::ROWS] = v.x, y[t % W::ROWS] = v.y;
+                    if (t % W::ROWS == W::ROWS - 1) {
+                        float2 sum = make_float2(W::sum(x, q), W::sum(y, q));
+                        *reinterpret_cast<float2*>(sums + (t / W::ROWS * W::ROWS + W::row(q)) * YS) = sum;
                     }
-#pragma unroll
-                    for (int part = 0; part < PARTS; part++) {
-                        float2 sum = make_float2(W::sum(x[part], q), W::sum(y[part], q));
-                        *reinterpret_cast<float2*>(sums + (t + W::row(q)) * YS + part * CHANNELS) = sum;
-                    }
+                    pair = next, next = after;
                 }
             } else {
                 for (int t = 0; t < n; t++) {
-                    const Shared<LANES> at(bc + t * 32, q);
-#pragma unroll
-                    for (int part = 0; part < PARTS; part++) {
-                        float2 v = row<LANES>(s[part], pairs[part * 4 * TT * 8 + spread(t, chunk)], at);
-                        v = make_float2(W::sum1(v.x), W::sum1(v.y));
-                        if (q == 0) *reinterpret_cast<float2*>(sums + t * YS + part * CHANNELS) = v;
-                    }
+                    float b[W::STATES], c[W::STATES];
+                    fetch(b, c, bc + t * 32, q);
+                    float2 v = s.move(pair, next, b, c);
+                    v = make_float2(W::sum1(v.x), W::sum1(v.y));
+                    if (q == 0) *reinterpret_cast<float2*>(sums + t * YS) = v;
+                    pair = next, next = pairs[spread(min(t + 2, n - 1), chunk)];
                 }
             }
             __syncwarp();
-            if (lane == 0) walked[i % 2][helper].arrive();
+            if (lane == 0) walked(i, helper).arrive();
         }
-        each([&](int part, int c, int j, int at) { h_at[at] = s[part].h[c][j]; });
+#pragma unroll
+        for (int c = 0; c < 2; c++) {
+#pragma unroll
+            for (int j = 0; j < W::STATES; j++) h_at[c * 16 + j] = s.h[c][j];
+        }
     }
 }
 
-#define SCAN(NAME, T, FUSED, KS, LANES, PARTS, STAGES, BLOCKS)                                                              \
+#define SCAN(NAME, T, FUSED, KS, LANES, STAGES, BLOCKS)                                                              \
     extern "C" __global__ void __launch_bounds__(LANES == 4 ? 256 : 384, BLOCKS)                                     \
         NAME(const __grid_constant__ CUtensorMap u, const __grid_constant__ CUtensorMap z,                           \
              const __grid_constant__ CUtensorMap dt, const __grid_constant__ CUtensorMap bc, const Scan p) {         \
-        scan<T, FUSED, KS, LANES, PARTS, STAGES>(&u, &z, &dt, &bc, p);                                                      \
+        scan<T, FUSED, KS, LANES, STAGES>(&u, &z, &dt, &bc, p);                                                      \
     }
-// Many channels at once: two parts a block. Few: one part, and twice as many warps, each with half the states.
-SCAN(scan_bf16_r16, bf16, true, 1, 4, 1, 4, 3)
-SCAN(scan_bf16_r32, bf16, true, 2, 4, 1, 4, 3)
-SCAN(scan_bf16_r48, bf16, true, 3, 4, 1, 4, 3)
-SCAN(scan_bf16_r64, bf16, true, 4, 4, 1, 4, 3)
-SCAN(scan_bf16_any, bf16, true, 0, 4, 1, 4, 3)
-SCAN(scan_f32, float, false, 0, 4, 1, 3, 3)
-SCAN(scan_many_bf16_r16, bf16, true, 1, 4, 2, 4, 2)
-SCAN(scan_many_bf16_r32, bf16, true, 2, 4, 2, 4, 2)
-SCAN(scan_many_bf16_r48, bf16, true, 3, 4, 2, 4, 2)
-SCAN(scan_many_bf16_r64, bf16, true, 4, 4, 2, 4, 2)
-SCAN(scan_many_bf16_any, bf16, true, 0, 4, 2, 4, 2)
-SCAN(scan_few_bf16_r16, bf16, true, 1, 8, 1, 4, 2)
-SCAN(scan_few_bf16_r32, bf16, true, 2, 8, 1, 4, 2)
-SCAN(scan_few_bf16_r48, bf16, true, 3, 8, 1, 4, 2)
-SCAN(scan_few_bf16_r64, bf16, true, 4, 8, 1, 4, 2)
-SCAN(scan_few_bf16_any, bf16, true, 0, 8, 1, 4, 2)
+// Many channels at once, and few: twice as many warps then, each with half the states.
+SCAN(scan_bf16_r16, bf16, true, 1, 4, 4, 3)
+SCAN(scan_bf16_r32, bf16, true, 2, 4, 4, 3)
+SCAN(scan_bf16_r48, bf16, true, 3, 4, 4, 3)
+SCAN(scan_bf16_r64, bf16, true, 4, 4, 4, 3)
+SCAN(scan_bf16_any, bf16, true, 0, 4, 4, 3)
+SCAN(scan_f32, float, false, 0, 4, 3, 3)
+SCAN(scan_few_bf16_r16, bf16, true, 1, 8, 4, 2)
+SCAN(scan_few_bf16_r32, bf16, true, 2, 8, 4, 2)
+SCAN(scan_few_bf16_r48, bf16, true, 3, 8, 4, 2)
+SCAN(scan_few_bf16_r64, bf16, true, 4, 8, 4, 2)
+SCAN(scan_few_bf16_any, bf16, true, 0, 8, 4, 2)
+
+// One row of one channel: moves two states on, and gives their part of the sum.
+__device__ __forceinline__ float move(float& h0, float& h1, float a0, float a1, float dt, float du, float2 b, float2 c) {
+    h0 = fmaf(ex2(dt * a0), h0, du * b.x);
+    h1 = fmaf(ex2(dt * a1), h1, du * b.y);
+    return fmaf(h1, c.y, h0 * c.x);
+}
 
 // One row each of 16 sequences and 64 channels a block: what there is to do is to read and write states.
 template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const Scan& p) {

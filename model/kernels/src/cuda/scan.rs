@@ -42,17 +42,14 @@ struct Args {
 unsafe impl DeviceRepr for Args {}
 
 const ROWS: usize = 16; // of a stage
-const CHANNELS: usize = 64; // of a part of a block
-/// From this many parts on, two go into a block: the card is full even so.
-const MANY: usize = 256;
-/// Up to this many parts, more lanes walk each.
+const CHANNELS: usize = 64; // of a block
+/// Up to this many blocks, more lanes walk each.
 const FEW: usize = 32;
 
-/// Shared memory of a block of this many parts of 64 channels, as `scan_bytes` in scan.cu has it. `dt`: bytes of a row of dt.
-fn shared(kind: Type, dt: usize, (parts, stages): (usize, usize)) -> usize {
-    let (wide, channels) = (ROWS * 64 * kind.bytes() * parts, CHANNELS * parts);
-    let stage = 2 * wide + ROWS * 128 + (ROWS * dt).next_multiple_of(1024);
-    stages * stage + 2 * ROWS * channels * 8 + 2 * ROWS * (channels + 4) * 4 + 1024
+/// Shared memory of a block, as `scan_bytes` in scan.cu has it. `dt`: bytes of a row of dt.
+fn shared(kind: Type, dt: usize, stages: usize) -> usize {
+    let stage = 2 * ROWS * CHANNELS * kind.bytes() + ROWS * 128 + (ROWS * dt).next_multiple_of(1024);
+    stages * stage + 2 * ROWS * CHANNELS * 8 + 2 * ROWS * (CHANNELS + 4) * 4 + 1024
 }
 
 /// How dt comes.
@@ -85,10 +82,9 @@ pub struct ScanRows<'a> {
 }
 
 enum Path {
-    /// `many`: of two parts a block; `few`: with more lanes a channel.
+    /// `few`: with more lanes a channel.
     Tuned {
         scan: Kernel,
-        many: Option<Kernel>,
         few: Option<Kernel>,
         step: Kernel,
     },
@@ -137,19 +133,14 @@ impl Scan {
         let path = if Self::is_tuned_for(gpu, d_in, n) {
             let step = load(kind.form("scan_step_f32", "scan_step_bf16"), 0)?;
             match (kind, r) {
-                (Type::F32, _) => Path::Tuned {
-                    scan: load("scan_f32", shared(kind, 4 * CHANNELS, (1, 3)))?,
-                    many: None,
-                    few: None,
-                    step,
-                },
+                (Type::F32, _) => {
+                    Path::Tuned { scan: load("scan_f32", shared(kind, 4 * CHANNELS, 3))?, few: None, step }
+                }
                 (Type::Bf16, 0) => return Err(CudaError::NoKernel("a scan in bf16 of whole rows of dt".into())),
                 (Type::Bf16, _) => {
                     let rank = if let 16 | 32 | 48 | 64 = r { format!("r{r}") } else { "any".into() };
-                    let load =
-                        |form: &str, parts| load(&format!("scan{form}_bf16_{rank}"), shared(kind, 2 * r, (parts, 4)));
-                    let many = d_in.is_multiple_of(2 * CHANNELS).then(|| load("_many", 2)).transpose()?;
-                    Path::Tuned { scan: load("", 1)?, many, few: Some(load("_few", 1)?), step }
+                    let load = |form: &str| load(&format!("scan{form}_bf16_{rank}"), shared(kind, 2 * r, 4));
+                    Path::Tuned { scan: load("")?, few: Some(load("_few")?), step }
                 }
             }
         } else {
@@ -209,18 +200,17 @@ impl Scan {
             gated: i32::from(rows.gated),
         };
         match &self.path {
-            Path::Tuned { scan, many, few, step } => {
+            Path::Tuned { scan, few, step } => {
                 let [u, z, dt, bc] = self.maps(rows)?;
                 let blocks = self.d_in / CHANNELS;
                 let params = &mut [arg(&u), arg(&z), arg(&dt), arg(&bc), arg(&args)];
-                // All give the same bits.
-                let (scan, blocks_here, threads) = match (many, few) {
-                    (Some(many), _) if blocks * size.segments >= MANY => (many, blocks / 2, 256),
-                    (_, Some(few)) if blocks * size.segments <= FEW => (few, blocks, 384),
-                    _ => (scan, blocks, 256),
+                // Both give the same bits.
+                let (scan, threads) = match few {
+                    Some(few) if blocks * size.segments <= FEW => (few, 384),
+                    _ => (scan, 256),
                 };
                 // SAFETY: the arguments of the scan kernels; rows have been checked, slots by whoever set the wave.
-                unsafe { scan.launch(on.lane, ([blocks_here, size.segments, 1], threads), params)? };
+                unsafe { scan.launch(on.lane, ([blocks, size.segments, 1], threads), params)? };
                 // SAFETY: as above.
                 unsafe { step.launch(on.lane, ([blocks, size.steps.div_ceil(16), 1], 128), &mut [arg(&args)]) }
             }
