@@ -311,3 +311,7 @@ GEMM(gemm_split_96, 96, 4, SPLIT, 2)
 GEMM(gemm_split_128, 128, 3, SPLIT, 2)
 GEMM(gemm_norm_256, 256, 3, NORM, 1)
 GEMM(gemm_conv_128, 128, 3, CONV, 2)
+// Deep products: one block a multiprocessor, twice as wide.
+GEMM(gemm_store_256, 256, 4, STORE, 1)
+GEMM(gemm_add_256, 256, 4, ADD, 1)
+GEMM(gemm_conv_256, 256, 4, CONV, 1)

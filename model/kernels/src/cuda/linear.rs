@@ -23,13 +23,47 @@ pub struct Linear {
 /// The way is chosen by the weights' shape alone: all rows take the same.
 enum Path {
     /// On the matrix units: W `[n_out, n_in]` in tiles of `columns` outputs.
-    Tensor { tiles: TensorMap, columns: usize, store: Kernel, add: Kernel, wide: Kernel, split: Kernel },
+    Tensor {
+        tiles: TensorMap,
+        columns: usize,
+        store: Kernel,
+        add: Kernel,
+        wide: Kernel,
+        split: Kernel,
+        broad: Option<Broad<2>>,
+    },
     /// On the plain units: W `[n_in, n_out]`; the second kernel is for few rows.
     Plain(Kernel, Kernel),
     /// On the matrix units, `d_in` columns of the output convolved at once: see [`Linear::convolved`].
-    Convolved { tiles: TensorMap, kernel: Kernel },
+    Convolved { tiles: TensorMap, kernel: Kernel, broad: Option<Broad<1>> },
     /// On the matrix units, whole rows added and normed at once: see [`Linear::added_and_normed`].
     Normed { tiles: TensorMap, kernel: Kernel },
+}
+
+/// Tiles twice as broad, for deep products of many rows: they give the same bits.
+struct Broad<const N: usize> {
+    tiles: TensorMap,
+    kernels: [Kernel; N],
+}
+
+/// Rows from which on they pay: fewer leave multiprocessors idle.
+const BROAD_ROWS: usize = 2048;
+/// Inputs from which on they pay.
+const BROAD_INPUTS: usize = 512;
+
+impl<const N: usize> Broad<N> {
+    /// For these weights, where they are deep enough.
+    fn of(gpu: &Gpu, weight: &Buffer, [n_out, n_in]: [usize; 2], names: [&str; N]) -> Result<Option<Self>, CudaError> {
+        if n_in < BROAD_INPUTS || !n_out.is_multiple_of(256) {
+            return Ok(None);
+        }
+        let tiles = TensorMap::new((weight, 0, Type::Bf16), [n_out, n_in, n_in], (64, 256), true)?;
+        let mut kernels = Vec::with_capacity(N);
+        for name in names {
+            kernels.push(Kernel::load(gpu, "gemm", name, ring(256, 4))?);
+        }
+        Ok(kernels.try_into().ok().map(|kernels| Self { tiles, kernels }))
+    }
 }
 
 /// Where a product goes.
@@ -123,9 +157,10 @@ impl Linear {
             let stages = if columns == 128 { 3 } else { 4 };
             let load = |name: &str| Kernel::load(gpu, "gemm", name, ring(columns, stages));
             let many = |name: &str| load(&format!("gemm_{name}_{columns}"));
-            return Self::tensor(gpu, (weight, n_in), bias, columns, |tiles| {
+            return Self::tensor(gpu, (weight, n_in), bias, columns, |tiles, weight| {
+                let broad = Broad::of(gpu, weight, [n_out, n_in], ["gemm_store_256", "gemm_add_256"])?;
                 let (store, add, wide, split) = (many("store")?, many("add")?, many("wide")?, many("split")?);
-                Ok(Path::Tensor { tiles, columns, store, add, wide, split })
+                Ok(Path::Tensor { tiles, columns, store, add, wide, split, broad })
             });
         }
         let transposed: Vec<f32> = (0..n_in).flat_map(|k| (0..n_out).map(move |n| weight[n * n_in + k])).collect();
@@ -159,8 +194,11 @@ impl Linear {
         if !fits || conv.width() != 4 || conv.channels() != half {
             return Ok(None);
         }
-        let tensor = Self::tensor(gpu, (weight, n_in), bias, 128, |tiles| {
-            Ok(Path::Convolved { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_conv_128", ring(128, 3))? })
+        let tensor = Self::tensor(gpu, (weight, n_in), bias, 128, |tiles, weight| {
+            // A tile is of x or of z.
+            let shape = [if half.is_multiple_of(256) { 2 * half } else { 1 }, n_in];
+            let broad = Broad::of(gpu, weight, shape, ["gemm_conv_256"])?;
+            Ok(Path::Convolved { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_conv_128", ring(128, 3))?, broad })
         });
         tensor.map(Some)
     }
@@ -181,7 +219,7 @@ impl Linear {
         if kind != Type::Bf16 || !gpu.is_hopper() || !n_in.is_multiple_of(8) || n_out != 256 || !norm.is_plain_rms() {
             return Ok(None);
         }
-        let tensor = Self::tensor(gpu, (weight, n_in), bias, 256, |tiles| {
+        let tensor = Self::tensor(gpu, (weight, n_in), bias, 256, |tiles, _| {
             Ok(Path::Normed { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_norm_256", ring(256, 3))? })
         });
         tensor.map(Some)
@@ -192,13 +230,14 @@ impl Linear {
         (weight, n_in): (&[f32], usize),
         bias: Option<&[f32]>,
         columns: usize,
-        path: impl FnOnce(TensorMap) -> Result<Path, CudaError>,
+        path: impl FnOnce(TensorMap, &Buffer) -> Result<Path, CudaError>,
     ) -> Result<Self, CudaError> {
         let n_out = weight.len() / n_in;
         let weight = Buffer::of(gpu, "weights", &to_bf16(weight))?;
         let tiles = TensorMap::new((&weight, 0, Type::Bf16), [n_out, n_in, n_in], (64, columns), true)?;
         let bias = bias.map(|bias| Buffer::of(gpu, "weights", bias)).transpose()?;
-        Ok(Self { n_in, n_out, kind: Type::Bf16, weight, bias, path: path(tiles)? })
+        let path = path(tiles, &weight)?;
+        Ok(Self { n_in, n_out, kind: Type::Bf16, weight, bias, path })
     }
 
     /// Outputs.
@@ -237,7 +276,7 @@ impl Linear {
         let (n, k) = (int(self.n_out), int(self.n_in));
         let (ldc, ldc2, split) = (int(ldc), int(ldc2), int(split));
         match &self.path {
-            Path::Tensor { tiles, columns, store, add, wide, split: split_kernel } => {
+            Path::Tensor { tiles, columns, store, add, wide, split: split_kernel, broad } => {
                 x.checked(size, Type::Bf16, self.n_in);
                 let product = Product {
                     wave: on.wave.head(),
@@ -251,13 +290,16 @@ impl Linear {
                     split,
                     ..Product::default()
                 };
-                let kernel = match out {
-                    Out::Store(_) => store,
-                    Out::Add(_) => add,
-                    Out::Split(..) => split_kernel,
-                    Out::Wide(_) => wide,
+                let broad = broad.as_ref().filter(|_| size.rows >= BROAD_ROWS);
+                let (kernel, tiles, columns) = match (out, broad) {
+                    (Out::Store(_), Some(Broad { tiles, kernels: [store, _] })) => (store, tiles, 256),
+                    (Out::Add(_), Some(Broad { tiles, kernels: [_, add] })) => (add, tiles, 256),
+                    (Out::Store(_), None) => (store, tiles, *columns),
+                    (Out::Add(_), None) => (add, tiles, *columns),
+                    (Out::Split(..), _) => (split_kernel, tiles, *columns),
+                    (Out::Wide(_), _) => (wide, tiles, *columns),
                 };
-                let grid = [self.n_out.div_ceil(*columns), size.rows.div_ceil(128), 1];
+                let grid = [self.n_out.div_ceil(columns), size.rows.div_ceil(128), 1];
                 let a = x.tiles()?;
                 // SAFETY: the arguments of the kernels of gemm.cu; rows and weights have been checked above.
                 unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
@@ -289,7 +331,7 @@ impl Linear {
         (conv, states): (&Conv, LayerStates),
         (u, z, tails): (&Rows, &Rows, &Rows),
     ) -> Result<(), CudaError> {
-        let Path::Convolved { tiles, kernel } = &self.path else {
+        let Path::Convolved { tiles, kernel, broad } = &self.path else {
             return Err(CudaError::NoKernel("a product with a convolution".into()));
         };
         let half = self.n_out / 2;
@@ -314,9 +356,13 @@ impl Linear {
             tails: tails.buffer.at(0),
             ..Product::default()
         };
-        let grid = [self.n_out / 128, on.size.rows.div_ceil(125), 1];
+        let (tiles, kernel, columns) = match broad.as_ref().filter(|_| on.size.rows >= BROAD_ROWS) {
+            Some(Broad { tiles, kernels: [kernel] }) => (tiles, kernel, 256),
+            None => (tiles, kernel, 128),
+        };
+        let grid = [self.n_out / columns, on.size.rows.div_ceil(125), 1];
         let a = x.tiles()?;
-        // SAFETY: the arguments of gemm_conv_128; rows and weights have been checked above, slots by whoever set the wave.
+        // SAFETY: the arguments of the gemm_conv kernels; rows and weights have been checked above, slots by whoever set the wave.
         unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
     }
 
