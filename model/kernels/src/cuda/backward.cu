@@ -5,6 +5,10 @@
 #include "backward_scan_back.cuh"
 #include "backward_sum.cuh"
 
+// As src/cuda/backward/args.rs has them.
+static_assert(sizeof(Batch) == 24 && sizeof(ScanRows<bf16>) == 64 && sizeof(ScanBack<bf16>) == 64, "arguments of the scan");
+static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) == 72, "arguments of the others");
+
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
 #define SCAN(S, NAME, STATES, CT, BLOCKS)                                                                                        \
