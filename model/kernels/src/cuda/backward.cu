@@ -2,11 +2,11 @@
 #include "backward_conv.cuh"
 #include "backward_norm.cuh"
 #include "backward_product.cuh"
-#include "backward_scan_back.cuh"
+#include "backward_scan_carry.cuh"
 #include "backward_sum.cuh"
 
 // As src/cuda/backward/args.rs has them.
-static_assert(sizeof(Batch) == 24 && sizeof(ScanRows<bf16>) == 64 && sizeof(ScanBack<bf16>) == 64, "arguments of the scan");
+static_assert(sizeof(Batch) == 32 && sizeof(ScanRows<bf16>) == 80 && sizeof(ScanBack<bf16>) == 72, "arguments of the scan");
 static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) == 72, "arguments of the others");
 
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
@@ -17,6 +17,12 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
     }                                                                                                                            \
     KERNEL(SCAN_THREADS, BLOCKS) scan_backward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch, ScanBack<S> back) {       \
         scan_backward<S, CT, STATES / 4>(rows, batch, back);                                                                     \
+    }                                                                                                                            \
+    KERNEL(SCAN_THREADS, BLOCKS) carry_forward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch) {                         \
+        carry_forward<S, CT, STATES / 4>(rows, batch);                                                                           \
+    }                                                                                                                            \
+    KERNEL(SCAN_THREADS, BLOCKS) carry_backward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch, ScanBack<S> back) {      \
+        carry_backward<S, CT, STATES / 4>(rows, batch, back);                                                                    \
     }
 
 #define ROWS(S, NAME)                                                                                                            \
@@ -58,6 +64,12 @@ KERNEL(256, 4) sum_chosen_f32(const float* rows, const int* order, const int* cu
 }
 KERNEL(SUM_COLUMNS * SUM_LANES, 2) sum_parts_f32(const float* parts, int count, int width, float* out) {
     sum_parts(parts, count, width, out);
+}
+KERNEL(256, 4) chain_forward_f32(const int* chained, int joints, const float* a, const float* dt_sums, int ip, int n, float* joined) {
+    chain(chained, joints, a, dt_sums, ip, n, false, joined);
+}
+KERNEL(256, 4) chain_backward_f32(const int* chained, int joints, const float* a, const float* dt_sums, int ip, int n, float* joined) {
+    chain(chained, joints, a, dt_sums, ip, n, true, joined);
 }
 KERNEL(256, 4) decay_rates_f32(const float* a_log, int count, float* a) { decay_rates(a_log, count, a); }
 KERNEL(256, 4) narrow_bf16(const float* from, int count, bf16* to) { narrow_all(from, count, to); }

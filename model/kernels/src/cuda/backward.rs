@@ -21,6 +21,7 @@ mod layer;
 mod layout;
 mod memory;
 mod pass;
+mod segments;
 mod shape;
 
 use std::sync::Arc;

@@ -12,10 +12,11 @@
 constexpr int CHUNK = 8;
 constexpr int SCAN_THREADS = 128;
 
-/// The batch: sequence i is tokens offsets[i]..offsets[i + 1], part p is sequences parts[p]..parts[p + 1], and the h kept
-/// of sequence i begin at kept_offsets[i]: one before each CHUNK tokens but the first.
+/// The batch: segment i is tokens offsets[i]..offsets[i + 1], part p is segments parts[p]..parts[p + 1], and the h kept of
+/// segment i begin at kept_offsets[i]: one before each CHUNK tokens but the first. joints[i] is the number of the joint
+/// where segment i goes on from segment i - 1, or -1 where it begins a sequence, as does joints[segments].
 struct Batch {
-    const int *offsets, *kept_offsets, *parts;
+    const int *offsets, *kept_offsets, *parts, *joints;
 };
 
 /// `[t, ..]`: dt after softplus, u: ip wide; xz: 2 ip, the second half is z; dtbc: `width`, ending with B and C.
@@ -25,6 +26,8 @@ template <class S> struct ScanRows {
     const float *a, *d;
     /// `[.., ip, 4 NT]`
     float* kept;
+    /// h at the joints, `[joints, ip, 4 NT]`, and the sum of dt over the segment that ends there, `[joints, ip]`.
+    float *joined, *dt_sums;
     int ip, width;
 };
 
@@ -98,6 +101,19 @@ template <int CT, int NT> DEVICE void load_states(const float* from, int channel
     }
 }
 
+/// The states at a joint, or zeros where there is none.
+template <int CT, int NT>
+DEVICE void load_joint(const float* joined, int joint, int channel, int ip, int quarter, float (&v)[CT][NT]) {
+    if (joint >= 0) {
+        load_states<CT, NT>(joined + size_t(joint) * ip * 4 * NT, channel, ip, quarter, v);
+        return;
+    }
+#pragma unroll
+    for (int c = 0; c < CT; c++)
+#pragma unroll
+        for (int j = 0; j < NT; j++) v[c][j] = 0.f;
+}
+
 template <int CT, int NT> DEVICE void store_states(float* to, int channel, int ip, int quarter, const float (&v)[CT][NT]) {
 #pragma unroll
     for (int c = 0; c < CT; c++)
@@ -152,7 +168,8 @@ template <class S, int CT, int NT> DEVICE void scan_forward(const ScanRows<S>& r
 
     for (int i = batch.parts[blockIdx.y]; i < batch.parts[blockIdx.y + 1]; i++) {
         const int begin = batch.offsets[i], end = batch.offsets[i + 1];
-        float h[CT][NT] = {};
+        float h[CT][NT];
+        load_joint<CT, NT>(rows.joined, batch.joints[i], at.channel, rows.ip, at.quarter, h);
         if (begin < end) fetch(begin, min(CHUNK, end - begin));
         for (int first = begin; first < end; first += CHUNK) {
             const int count = min(CHUNK, end - first);

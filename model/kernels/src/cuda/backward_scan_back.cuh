@@ -23,6 +23,8 @@ template <class S> struct ScanBack {
     S* dxz;
     /// A block's sums of dB and dC over its channels, `[blocks, t, 8 NT]`.
     float* dbc;
+    /// The gradients for h at the joints, `[joints, ip, 4 NT]`.
+    float* joined;
     /// A part's sums of dA_log, dD and the gradient for dt's bias, `[parts, ip (4 NT + 2)]`.
     float* sums;
     int tokens;
@@ -157,13 +159,11 @@ template <class S, int CT, int NT> DEVICE void scan_backward(const ScanRows<S>& 
                 const size_t slot = batch.kept_offsets[i] + (first - begin) / CHUNK - 1;
                 load_states<CT, NT>(rows.kept + slot * rows.ip * P::N, at.channel, rows.ip, at.quarter, kept);
             } else {
-#pragma unroll
-                for (int m = 0; m < CT; m++)
-#pragma unroll
-                    for (int j = 0; j < NT; j++) kept[m][j] = 0.f;
+                load_joint<CT, NT>(rows.joined, batch.joints[i], at.channel, rows.ip, at.quarter, kept);
             }
         };
-        float dh[CT][NT] = {};
+        float dh[CT][NT];
+        load_joint<CT, NT>(back.joined, batch.joints[i + 1], at.channel, rows.ip, at.quarter, dh);
         const int last = begin + (end - begin - 1) / CHUNK * CHUNK;
         if (begin < end) fetch(last);
         for (int first = last; begin < end && first >= begin; first -= CHUNK) {

@@ -68,8 +68,9 @@ pub(super) struct Batch {
     pub offsets: Address,
     pub kept_offsets: Address,
     pub parts: Address,
+    pub joints: Address,
 }
-argument!(Batch, 24);
+argument!(Batch, 32);
 
 /// What both passes of the scan read.
 #[repr(C)]
@@ -82,10 +83,12 @@ pub(super) struct ScanRows {
     pub a: Address,
     pub d: Address,
     pub kept: Address,
+    pub joined: Address,
+    pub dt_sums: Address,
     pub ip: i32,
     pub width: i32,
 }
-argument!(ScanRows, 64);
+argument!(ScanRows, 80);
 
 /// What the scan's backward pass reads beside that, and what it writes.
 #[repr(C)]
@@ -97,10 +100,11 @@ pub(super) struct ScanBack {
     pub ddt: Address,
     pub dxz: Address,
     pub dbc: Address,
+    pub joined: Address,
     pub sums: Address,
     pub tokens: i32,
 }
-argument!(ScanBack, 64);
+argument!(ScanBack, 72);
 
 /// A convolution.
 #[repr(C)]

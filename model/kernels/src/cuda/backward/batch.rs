@@ -2,30 +2,34 @@
 
 use cudarc::driver::{CudaSlice, DevicePtr};
 
-use super::{TrainingError, args};
+use super::{
+    TrainingError, args,
+    launch::{Scanned, int},
+    layer::Sizes,
+    segments::Segments,
+};
 use crate::cuda::Gpu;
 
 /// Tokens from one kept h to the next, as in `backward_scan.cuh`.
 pub(super) const CHUNK: usize = 8;
-/// Parts that a batch is cut into for the scan, about, and the fewest tokens of one.
-const PARTS: usize = 256;
-const PART_TOKENS: usize = 64;
 /// Tokens that are summed in one go for the embedding's gradient.
 const SUMMED: usize = 64;
 /// The most tokens of a batch: products' grids end there.
 pub(super) const MOST_TOKENS: usize = 1 << 22;
 
-/// Sequences packed end to end, as the kernels see them. What it has depends on the offsets and the tokens alone, and so
-/// does the order of all sums.
+/// Sequences packed end to end, as the kernels see them. What it has depends on the offsets, the tokens and the shape alone,
+/// and so does the order of all sums.
 pub(super) struct Batch {
     pub tokens: usize,
     pub sequences: usize,
-    /// Kept h of all sequences.
-    pub kept: usize,
-    pub parts: usize,
-    offsets: CudaSlice<i32>,
-    kept_offsets: CudaSlice<i32>,
-    part_offsets: CudaSlice<i32>,
+    /// `[sequences + 1]`
+    pub offsets: CudaSlice<i32>,
+    segments: Segments,
+    segment_offsets: CudaSlice<i32>,
+    kept: CudaSlice<i32>,
+    parts: CudaSlice<i32>,
+    joints: CudaSlice<i32>,
+    chained: CudaSlice<i32>,
     pub begins: CudaSlice<i32>,
     pub ends: CudaSlice<i32>,
     pub ids: Option<Ids>,
@@ -47,33 +51,49 @@ pub(super) struct Ids {
 impl Batch {
     /// # Errors
     /// When the offsets do not grow from 0 to `tokens`, those are too many, or the card refuses.
-    pub fn new(gpu: &Gpu, offsets: &[usize], tokens: usize) -> Result<Self, TrainingError> {
+    ///
+    /// blocks: of channels, that a part of the scan has.
+    pub fn new(gpu: &Gpu, offsets: &[usize], (tokens, blocks): (usize, usize)) -> Result<Self, TrainingError> {
         if offsets.first() != Some(&0) || offsets.last() != Some(&tokens) || !offsets.is_sorted() {
             return Err(TrainingError::Input(format!("offsets must grow from 0 to the number of tokens, {tokens}")));
         }
         if tokens > MOST_TOKENS || offsets.len() > MOST_TOKENS {
             return Err(TrainingError::Input(format!("{tokens} tokens in a batch: {MOST_TOKENS} are the most")));
         }
-        let (kept_offsets, part_offsets) = (kept_offsets(offsets), parts(offsets));
+        let segments = Segments::new(offsets, blocks);
+        let sizes = |values: &[usize]| values.iter().map(|&value| int(value)).collect::<Vec<_>>();
+        let joints: Vec<i32> = segments.joints.iter().map(|joint| joint.map_or(-1, int)).collect();
+        let chained: Vec<i32> = segments.chained.iter().map(|&chained| i32::from(chained)).collect();
         Ok(Self {
             tokens,
             sequences: offsets.len() - 1,
-            kept: kept_offsets[offsets.len() - 1],
-            parts: part_offsets.len() - 1,
-            offsets: upload(gpu, offsets)?,
-            kept_offsets: upload(gpu, &kept_offsets)?,
-            part_offsets: upload(gpu, &part_offsets)?,
+            offsets: upload(gpu, sizes(offsets))?,
+            segment_offsets: upload(gpu, sizes(&segments.offsets))?,
+            kept: upload(gpu, sizes(&segments.kept))?,
+            parts: upload(gpu, sizes(&segments.parts))?,
+            joints: upload(gpu, joints)?,
+            chained: upload(gpu, chained)?,
+            segments,
             begins: gpu.zeros("a batch", tokens.max(1))?,
             ends: gpu.zeros("a batch", tokens.max(1))?,
             ids: None,
         })
     }
 
+    pub fn sizes(&self) -> Sizes {
+        let Segments { kept, parts, chained, .. } = &self.segments;
+        let pieces = self.ids.as_ref().map_or(0, |ids| ids.pieces);
+        let kept = kept[kept.len() - 1];
+        Sizes { tokens: self.tokens, kept, parts: parts.len() - 1, joints: chained.len(), pieces }
+    }
+
     /// As the scan takes it.
-    pub fn argument(&self, gpu: &Gpu) -> args::Batch {
+    pub fn scanned(&self, gpu: &Gpu) -> Scanned {
         let address = |values: &CudaSlice<i32>| values.device_ptr(gpu.stream()).0;
-        let [offsets, kept_offsets, parts] = [&self.offsets, &self.kept_offsets, &self.part_offsets].map(address);
-        args::Batch { offsets, kept_offsets, parts }
+        let [offsets, kept_offsets, parts] = [&self.segment_offsets, &self.kept, &self.parts].map(address);
+        let batch = args::Batch { offsets, kept_offsets, parts, joints: address(&self.joints) };
+        let Sizes { parts, joints, .. } = self.sizes();
+        Scanned { batch, parts, joints, chained: address(&self.chained) }
     }
 }
 
@@ -87,31 +107,10 @@ impl Ids {
         let (order, cuts, rows) = sorted(ids, vocab);
         let ids: Vec<usize> = ids.iter().map(|&id| id as usize).collect();
         let pieces = cuts.len() - 1;
-        let [ids, order, cuts, rows] = [ids, order, cuts, rows].map(|values| upload(gpu, &values));
+        let narrow = |values: Vec<usize>| upload(gpu, values.into_iter().map(int).collect());
+        let [ids, order, cuts, rows] = [ids, order, cuts, rows].map(narrow);
         Ok(Self { ids: ids?, order: order?, cuts: cuts?, rows: rows?, pieces })
     }
-}
-
-/// Where each sequence's kept h begin: one before every CHUNK tokens but the first.
-fn kept_offsets(offsets: &[usize]) -> Vec<usize> {
-    let mut kept = vec![0];
-    for pair in offsets.windows(2) {
-        kept.push(kept[kept.len() - 1] + (pair[1] - pair[0]).saturating_sub(1) / CHUNK);
-    }
-    kept
-}
-
-/// Runs of whole sequences with about as many tokens each: sequence numbers, from 0 to all.
-fn parts(offsets: &[usize]) -> Vec<usize> {
-    let (sequences, tokens) = (offsets.len() - 1, offsets[offsets.len() - 1]);
-    let part = tokens.div_ceil(PARTS).max(PART_TOKENS);
-    let mut parts = vec![0];
-    for i in 0..sequences {
-        if offsets[i + 1] - offsets[parts[parts.len() - 1]] >= part || i + 1 == sequences {
-            parts.push(i + 1);
-        }
-    }
-    parts
 }
 
 /// Token numbers by id, in order; pieces of at most SUMMED of one id; each id's pieces.
@@ -133,31 +132,16 @@ fn sorted(ids: &[u32], vocab: usize) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
     (order, cuts, rows)
 }
 
-fn upload(gpu: &Gpu, values: &[usize]) -> Result<CudaSlice<i32>, TrainingError> {
-    let mut narrow: Vec<i32> = values.iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX)).collect();
-    if narrow.is_empty() {
-        narrow.push(0); // the card gives no memory of no bytes
+fn upload(gpu: &Gpu, mut values: Vec<i32>) -> Result<CudaSlice<i32>, TrainingError> {
+    if values.is_empty() {
+        values.push(0); // the card gives no memory of no bytes
     }
-    Ok(gpu.upload("a batch", &narrow)?)
+    Ok(gpu.upload("a batch", &values)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_are_runs_of_whole_sequences() {
-        for lengths in
-            [vec![], vec![0, 0], vec![1, 2, 3, 65, 130], vec![1; 50_000], vec![10_000, 1, 0, 7], vec![512; 64]]
-        {
-            let mut offsets = vec![0];
-            lengths.iter().for_each(|l| offsets.push(offsets[offsets.len() - 1] + l));
-            let parts = parts(&offsets);
-            assert_eq!((parts[0], parts[parts.len() - 1]), (0, lengths.len()));
-            assert!(parts.is_sorted_by(|a, b| a < b) && parts.len() <= PARTS + 2, "{}", parts.len());
-        }
-        assert_eq!(kept_offsets(&[0, 0, 1, 9, 18, 34]), [0, 0, 0, 0, 1, 2]);
-    }
 
     #[test]
     fn sorted_tokens_are_a_stable_sort() {

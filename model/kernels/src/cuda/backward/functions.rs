@@ -27,6 +27,10 @@ pub(super) struct Product {
 pub(super) struct Functions {
     pub scan_forward: Kernel,
     pub scan_backward: Kernel,
+    pub carry_forward: Kernel,
+    pub carry_backward: Kernel,
+    pub chain_forward: Kernel,
+    pub chain_backward: Kernel,
     pub conv_forward: Kernel,
     pub conv_backward: Kernel,
     pub norm_forward: Kernel,
@@ -61,6 +65,10 @@ impl Functions {
         Ok(Self {
             scan_forward: kernel(format!("scan_forward_{rows}_{}_{forward}", p.n), 128, 0)?,
             scan_backward: kernel(format!("scan_backward_{rows}_{}_{back}", p.n), 128, h)?,
+            carry_forward: kernel(format!("carry_forward_{rows}_{}_{forward}", p.n), 128, 0)?,
+            carry_backward: kernel(format!("carry_backward_{rows}_{}_{forward}", p.n), 128, 0)?,
+            chain_forward: f32("chain_forward_f32", 256)?,
+            chain_backward: f32("chain_backward_f32", 256)?,
             conv_forward: kernel(format!("conv_forward_{rows}_{}", p.k), 256, 0)?,
             conv_backward: kernel(format!("conv_backward_{rows}_{}", p.k), 256, 0)?,
             norm_forward: plain("norm_forward", 256)?,

@@ -36,6 +36,15 @@ pub(super) struct Launcher {
 #[derive(Clone, Copy)]
 pub(super) struct Partial(pub Address);
 
+/// The batch, as the scan takes it.
+#[derive(Clone, Copy)]
+pub(super) struct Scanned {
+    pub batch: Batch,
+    pub parts: usize,
+    pub joints: usize,
+    pub chained: Address,
+}
+
 /// A matrix in rows.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix {
@@ -68,13 +77,11 @@ impl Launcher {
         started.map(drop).map_err(|error| CudaError::driver("starting a kernel")(error).into())
     }
 
-    pub fn bounds(&self, batch: &Batch, (sequences, tokens): (usize, usize), begins: Address, ends: Address) -> Done {
-        let grid = [tokens.div_ceil(256), 1, 1];
-        self.start(
-            &self.functions.bounds,
-            grid,
-            &[batch.offsets.into(), sequences.into(), tokens.into(), begins.into(), ends.into()],
-        )
+    /// Each token's sequence's first token and the one after its last. offsets: `[sequences + 1]`
+    pub fn bounds(&self, offsets: (Address, usize), tokens: usize, [begins, ends]: [Address; 2]) -> Done {
+        let (grid, (offsets, sequences)) = ([tokens.div_ceil(256), 1, 1], offsets);
+        let call = [offsets.into(), sequences.into(), tokens.into(), begins.into(), ends.into()];
+        self.start(&self.functions.bounds, grid, &call)
     }
 
     pub fn decay_rates(&self, a_log: Address, a: Address) -> Done {
@@ -144,29 +151,42 @@ impl Launcher {
         self.sum_parts(partial, [runs, (self.p.k + 1) * self.p.ip], dw)
     }
 
-    pub fn scan(&self, rows: ScanRows, (batch, parts): (Batch, usize), y: Address, g: Address) -> Done {
-        let grid = [self.p.scan_blocks()[0], parts, 1];
-        self.start(&self.functions.scan_forward, grid, &[rows.into(), batch.into(), y.into(), g.into()])
+    /// y and g, `[t, ip]`, and what [`ScanRows`] names of h.
+    pub fn scan(&self, rows: ScanRows, scanned: &Scanned, y: Address, g: Address) -> Done {
+        let (f, grid) = (&self.functions, [self.p.scan_blocks()[0], scanned.parts, 1]);
+        if scanned.joints > 0 {
+            self.start(&f.carry_forward, grid, &[rows.into(), scanned.batch.into()])?;
+            self.chain(&f.chain_forward, &rows, scanned, rows.joined)?;
+        }
+        self.start(&f.scan_forward, grid, &[rows.into(), scanned.batch.into(), y.into(), g.into()])
     }
 
     /// All that [`ScanBack`] names, dB and dC into the ends of the rows `d_dtbc`, and A_log's, D's and dt's bias's to `dw`.
     pub fn scan_back(
         &self,
         rows: ScanRows,
-        (batch, parts): (Batch, usize),
+        scanned: &Scanned,
         back: ScanBack,
         (d_dtbc, dw): (Address, Address),
     ) -> Done {
-        let (blocks, tokens, sums) = (self.p.scan_blocks()[1], count(back.tokens), 2 * self.p.n);
-        self.start(&self.functions.scan_backward, [blocks, parts, 1], &[rows.into(), batch.into(), back.into()])?;
-        let grid = [(tokens * sums).div_ceil(256), 1, 1];
-        let width = self.p.width();
-        self.start(
-            &self.functions.sum_blocks,
-            grid,
-            &[back.dbc.into(), blocks.into(), tokens.into(), sums.into(), width.into(), d_dtbc.into()],
-        )?;
-        self.sum_parts(Partial(back.sums), [parts, self.p.scan_values()], dw)
+        let (f, [forward_blocks, blocks]) = (&self.functions, self.p.scan_blocks());
+        let call = [rows.into(), scanned.batch.into(), back.into()];
+        if scanned.joints > 0 {
+            self.start(&f.carry_backward, [forward_blocks, scanned.parts, 1], &call)?;
+            self.chain(&f.chain_backward, &rows, scanned, back.joined)?;
+        }
+        self.start(&f.scan_backward, [blocks, scanned.parts, 1], &call)?;
+        let (tokens, sums, width) = (count(back.tokens), 2 * self.p.n, self.p.width());
+        let call = [back.dbc.into(), blocks.into(), tokens.into(), sums.into(), width.into(), d_dtbc.into()];
+        self.start(&f.sum_blocks, [(tokens * sums).div_ceil(256), 1, 1], &call)?;
+        self.sum_parts(Partial(back.sums), [scanned.parts, self.p.scan_values()], dw)
+    }
+
+    /// Puts the segments of long sequences together.
+    fn chain(&self, kernel: &Kernel, rows: &ScanRows, scanned: &Scanned, joined: Address) -> Done {
+        let (chained, joints, sums) = (scanned.chained.into(), scanned.joints.into(), rows.dt_sums.into());
+        let call = [chained, joints, rows.a.into(), sums, self.p.ip.into(), self.p.n.into(), joined.into()];
+        self.start(kernel, [(self.p.ip * self.p.n).div_ceil(256), 1, 1], &call)
     }
 
     /// `y = x Wᵀ`; what `ends` has of bias, addend and softplus is put on top. w: `[n, k]` without gaps.

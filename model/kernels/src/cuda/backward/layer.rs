@@ -2,8 +2,8 @@
 
 use super::{
     Address, Precision, TrainingError,
-    args::{self, Conv, Norm, Product, ScanBack, ScanRows},
-    launch::{Launcher, Matrix, Partial, int},
+    args::{Conv, Norm, Product, ScanBack, ScanRows},
+    launch::{Launcher, Matrix, Partial, Scanned, int},
     layout::LayerPlaces,
     memory::Places,
     shape::Padded,
@@ -29,6 +29,9 @@ pub(super) struct LayerTape {
     g: Address,
     /// h before every [`super::batch::CHUNK`]th token but the first, f32 `[.., ip, n]`.
     kept: Address,
+    /// h where segments join, f32 `[joints, ip, n]`, and the sums of dt before, `[joints, ip]`.
+    joined: Address,
+    dt_sums: Address,
 }
 
 /// Memory of a backward pass, used anew by each layer.
@@ -44,6 +47,7 @@ pub(super) struct Work {
     d_dtbc: Address,
     d_normed: Address,
     dbc: Address,
+    joined: Address,
     sums: Address,
     pub partial: Partial,
 }
@@ -64,34 +68,48 @@ pub(super) struct LayerWeights {
 #[derive(Clone, Copy)]
 pub(super) struct Tokens {
     pub count: usize,
-    pub parts: usize,
-    pub batch: args::Batch,
+    pub scanned: Scanned,
     pub begins: Address,
     pub ends: Address,
 }
 
+/// Sizes of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub tokens: usize,
+    /// Kept h.
+    pub kept: usize,
+    pub parts: usize,
+    pub joints: usize,
+    /// Pieces of the embedding's gradient.
+    pub pieces: usize,
+}
+
 impl LayerTape {
-    pub fn take(places: &mut Places, p: &Padded, [tokens, kept]: [usize; 2], precision: Precision) -> Self {
-        let size = precision.bytes();
+    pub fn take(places: &mut Places, p: &Padded, sizes: Sizes, precision: Precision) -> Self {
+        let (size, Sizes { tokens, kept, joints, .. }) = (precision.bytes(), sizes);
         let mut rows = |width: usize| places.take(tokens * width, size);
         let (normed, xz, u) = (rows(p.d), rows(2 * p.ip), rows(p.ip));
         let (dtbc, dt, y, g) = (rows(p.width()), rows(p.ip), rows(p.ip), rows(p.ip));
-        Self { x: places.take(tokens * p.d, 4), normed, xz, u, dtbc, dt, y, g, kept: places.take(kept * p.ip * p.n, 4) }
+        let mut f32 = |count: usize| places.take(count, 4);
+        let (x, kept) = (f32(tokens * p.d), f32(kept * p.ip * p.n));
+        let (joined, dt_sums) = (f32(joints * p.ip * p.n), f32(joints * p.ip));
+        Self { x, normed, xz, u, dtbc, dt, y, g, kept, joined, dt_sums }
     }
 }
 
 impl Work {
-    /// sizes: tokens, parts of the batch, pieces of the embedding's gradient.
-    pub fn take(places: &mut Places, launcher: &Launcher, sizes: [usize; 3], precision: Precision) -> Self {
-        let (p, size, [tokens, parts, pieces]) = (&launcher.p, precision.bytes(), sizes);
+    pub fn take(places: &mut Places, launcher: &Launcher, sizes: Sizes, precision: Precision) -> Self {
+        let (p, size, tokens) = (&launcher.p, precision.bytes(), sizes.tokens);
         let dx = places.take(tokens * p.d, 4);
         let mut rows = |width: usize| places.take(tokens * width, size);
         let (dx_rows, dg, du, ddt) = (rows(p.d), rows(p.ip), rows(p.ip), rows(p.ip));
         let (dxz, d_dtbc, d_normed) = (rows(2 * p.ip), rows(p.width()), rows(p.d));
         let dbc = places.take(p.scan_blocks()[1] * tokens * 2 * p.n, 4);
-        let sums = places.take(parts * p.scan_values(), 4);
-        let partial = Partial(places.take(launcher.partial_values(tokens, pieces), 4));
-        Self { dx, dx_rows, dg, du, ddt, dxz, d_dtbc, d_normed, dbc, sums, partial }
+        let joined = places.take(sizes.joints * p.ip * p.n, 4);
+        let sums = places.take(sizes.parts * p.scan_values(), 4);
+        let partial = Partial(places.take(launcher.partial_values(tokens, sizes.pieces), 4));
+        Self { dx, dx_rows, dg, du, ddt, dxz, d_dtbc, d_normed, dbc, joined, sums, partial }
     }
 }
 
@@ -134,9 +152,9 @@ impl LayerCall<'_> {
     }
 
     fn scan(&self) -> ScanRows {
-        let (p, LayerTape { dt, u, xz, dtbc, kept, .. }) = (&self.launcher.p, self.tape);
+        let (p, LayerTape { dt, u, xz, dtbc, kept, joined, dt_sums, .. }) = (&self.launcher.p, self.tape);
         let d = self.weights.f32(self.weights.at.scan + p.ip * p.n);
-        ScanRows { dt, u, xz, dtbc, a: self.weights.a, d, kept, ip: int(p.ip), width: int(p.width()) }
+        ScanRows { dt, u, xz, dtbc, a: self.weights.a, d, kept, joined, dt_sums, ip: int(p.ip), width: int(p.width()) }
     }
 
     /// The rank's part of rows of dt, B, C.
@@ -158,7 +176,7 @@ impl LayerCall<'_> {
         l.forward(t, (u, dtbc), w.in_rows(at.x_proj), Product::default())?;
         let softplus = Product { softplus: 1, ..bias(true, at.scan + p.ip * (p.n + 1)) };
         l.forward(t, (self.rank(tape.dtbc), Matrix::new(tape.dt, p.ip)), w.in_rows(at.dt_proj), softplus)?;
-        l.scan(self.scan(), (self.tokens.batch, self.tokens.parts), tape.y, tape.g)?;
+        l.scan(self.scan(), &self.tokens.scanned, tape.y, tape.g)?;
         let residual = Product { add: tape.x, ..bias(linear_bias, at.out_bias) };
         l.forward_sum(t, (Matrix::new(tape.g, p.ip), Matrix::new(next, p.d)), w.in_rows(at.out_proj), residual)
     }
@@ -188,9 +206,9 @@ impl LayerCall<'_> {
     fn through_scan(&self, work: &Work, out: Address) -> Result<(), TrainingError> {
         let (l, p, w, tape, t) = (self.launcher, &self.launcher.p, &self.weights, &self.tape, self.tokens.count);
         let (at, gradient) = (&w.at, |place: usize| (work.partial, out + 4 * place as Address));
-        let &Work { dg, du, ddt, dxz, dbc, sums, .. } = work;
-        let back = ScanBack { dg, y: tape.y, du, ddt, dxz, dbc, sums, tokens: int(t) };
-        l.scan_back(self.scan(), (self.tokens.batch, self.tokens.parts), back, (work.d_dtbc, gradient(at.scan).1))?;
+        let &Work { dg, du, ddt, dxz, dbc, joined, sums, .. } = work;
+        let back = ScanBack { dg, y: tape.y, du, ddt, dxz, dbc, joined, sums, tokens: int(t) };
+        l.scan_back(self.scan(), &self.tokens.scanned, back, (work.d_dtbc, gradient(at.scan).1))?;
         let (ddt, du) = (Matrix::new(ddt, p.ip), Matrix::new(du, p.ip));
         let d_dtbc = Matrix::new(work.d_dtbc, p.width());
         l.back(t, (ddt, self.rank(work.d_dtbc)), w.in_rows(at.dt_proj), false)?;

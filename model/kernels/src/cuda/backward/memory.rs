@@ -36,7 +36,7 @@ impl Spare {
             None => {
                 // What is too small now was for smaller batches.
                 drop(mem::take(&mut *spare));
-                gpu.zeros(what, bytes)?
+                gpu.zeros(what, bytes.max(1))?
             }
         };
         Ok(Block { memory: Some(memory), home: self.clone() })

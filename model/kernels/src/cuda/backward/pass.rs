@@ -43,6 +43,14 @@ pub struct TrainingGradients {
 /// Whose they are: another [`Training`] has other sizes, perhaps another card.
 type Owner = Arc<()>;
 
+impl TrainingTape {
+    /// Tokens of the batch.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.batch.tokens
+    }
+}
+
 impl Training {
     /// Encodes packed sequences from fresh states. offsets: `[b + 1]`, growing from 0 to t.
     ///
@@ -54,11 +62,11 @@ impl Training {
             TrainingInput::Tokens(ids) => (ids.len(), Some(Ids::new(gpu, ids, p.shape.vocab)?)),
             TrainingInput::Rows(rows) => (self.rows_in(rows)?, None),
         };
-        let mut batch = Batch::new(gpu, offsets, count)?;
+        let mut batch = Batch::new(gpu, offsets, (count, p.scan_blocks()[1]))?;
         batch.ids = ids;
         let place = |start| {
             let mut places = Places::from(start);
-            let layer = |_| LayerTape::take(&mut places, p, [count, batch.kept], self.precision);
+            let layer = |_| LayerTape::take(&mut places, p, batch.sizes(), self.precision);
             let layers: Vec<LayerTape> = (0..p.shape.layers).map(layer).collect();
             let (last, hidden) = (places.take(count * p.d, 4), places.take(count * p.d, 4));
             (layers, last, hidden, places.bytes)
@@ -82,7 +90,8 @@ impl Training {
             let table = self.address(&self.weights) + 4 * self.layout.embedding as Address;
             l.embed(table, self.address(&ids.ids), batch.tokens, first)?;
         }
-        l.bounds(&tokens.batch, (batch.sequences, batch.tokens), tokens.begins, tokens.ends)?;
+        let offsets = (self.address(&batch.offsets), batch.sequences);
+        l.bounds(offsets, batch.tokens, [tokens.begins, tokens.ends])?;
         for layer in 0..tape.layers.len() {
             let next = tape.layers.get(layer + 1).map_or(tape.last, |layer| layer.x);
             self.layer(layer, tape, tokens).forward(next)?;
@@ -125,11 +134,9 @@ impl Training {
             return Err(TrainingError::Input(problem));
         }
         let weights = gpu.zeros("gradients", self.layout.len)?;
-        let pieces = batch.ids.as_ref().map_or(0, |ids| ids.pieces);
         let place = |start| {
             let mut places = Places::from(start);
-            let (sizes, precision) = ([batch.tokens, batch.parts, pieces], self.precision);
-            (Work::take(&mut places, &self.launcher, sizes, precision), places.bytes)
+            (Work::take(&mut places, &self.launcher, batch.sizes(), self.precision), places.bytes)
         };
         let memory = self.spare.take(gpu, "the backward pass of a batch", place(0).1)?;
         let work = place(memory.address(gpu)).0;
@@ -198,7 +205,7 @@ impl Training {
 
     fn tokens(&self, batch: &Batch) -> Tokens {
         let (begins, ends) = (self.address(&batch.begins), self.address(&batch.ends));
-        Tokens { count: batch.tokens, parts: batch.parts, batch: batch.argument(&self.launcher.gpu), begins, ends }
+        Tokens { count: batch.tokens, scanned: batch.scanned(&self.launcher.gpu), begins, ends }
     }
 
     fn layer(&self, layer: usize, tape: &TrainingTape, tokens: Tokens) -> LayerCall<'_> {
