@@ -25,6 +25,15 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
         carry_backward<S, CT, STATES / 4>(rows, batch, back);                                                                    \
     }
 
+#define NORM(S, NAME, PIECES)                                                                                                    \
+    KERNEL(NORM_THREADS, 1) norm_forward_##NAME##_##PIECES(Norm p, S* y) { norm_forward<S, PIECES>(p, y); }                      \
+    KERNEL(NORM_THREADS, 1) norm_backward_##NAME##_##PIECES(Norm p, const S* dy, float* dx, S* dx_narrow, float* sums) {         \
+        norm_backward<S, S, PIECES>(p, dy, true, dx, dx_narrow, sums);                                                           \
+    }                                                                                                                            \
+    KERNEL(NORM_THREADS, 1) last_norm_backward_##NAME##_##PIECES(Norm p, const float* dy, float* dx, S* dx_narrow, float* sums) {\
+        norm_backward<float, S, PIECES>(p, dy, false, dx, dx_narrow, sums);                                                      \
+    }
+
 #define ROWS(S, NAME)                                                                                                            \
     SCAN(S, NAME, 16, 4, 2)                                                                                                      \
     SCAN(S, NAME, 16, 2, 4)                                                                                                      \
@@ -38,13 +47,9 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
     KERNEL(CONV_THREADS, 1) conv_backward_##NAME##_8(Conv<S> p, const S* du, S* dxz, float* sums) {                              \
         conv_backward<S, 8>(p, du, dxz, sums);                                                                                   \
     }                                                                                                                            \
-    KERNEL(NORM_THREADS, 4) norm_forward_##NAME(Norm p, S* y) { norm_forward<S>(p, y); }                                         \
-    KERNEL(NORM_THREADS, 2) norm_backward_##NAME(Norm p, const S* dy, float* dx, S* dx_narrow, float* sums) {                    \
-        norm_backward<S, S>(p, dy, true, dx, dx_narrow, sums);                                                                   \
-    }                                                                                                                            \
-    KERNEL(NORM_THREADS, 2) last_norm_backward_##NAME(Norm p, const float* dy, float* dx, S* dx_narrow, float* sums) {           \
-        norm_backward<float, S>(p, dy, false, dx, dx_narrow, sums);                                                              \
-    }                                                                                                                            \
+    NORM(S, NAME, 2)                                                                                                             \
+    NORM(S, NAME, 8)                                                                                                             \
+    NORM(S, NAME, 32)                                                                                                            \
     KERNEL(SUM_COLUMNS * SUM_LANES, 2) sum_columns_##NAME(const S* rows, int tokens, int width, float* out) {                    \
         sum_columns<S>(rows, tokens, width, out);                                                                                \
     }                                                                                                                            \
@@ -65,6 +70,9 @@ KERNEL(256, 4) sum_chosen_f32(const float* rows, const int* order, const int* cu
 KERNEL(SUM_COLUMNS * SUM_LANES, 2) sum_parts_f32(const float* parts, int count, int width, float* out) {
     sum_parts(parts, count, width, out);
 }
+KERNEL(256, 4) sum_few_parts_f32(const float* parts, int count, int width, float* out) {
+    sum_few_parts(parts, count, width, out);
+}
 KERNEL(256, 4) chain_forward_f32(const int* chained, int joints, const float* a, const float* dt_sums, int ip, int n, float* joined) {
     chain(chained, joints, a, dt_sums, ip, n, false, joined);
 }
@@ -75,16 +83,13 @@ KERNEL(256, 4) decay_rates_f32(const float* a_log, int count, float* a) { decay_
 KERNEL(256, 4) narrow_bf16(const float* from, int count, bf16* to) { narrow_all(from, count, to); }
 
 // Products by form, result's type and width of the tile.
-#define PRODUCT(NAME, BN, A_ACROSS, B_ACROSS, OUT)                                                                               \
-    KERNEL(PRODUCT_THREADS, 2) product_##NAME##_##BN(Product p) { tensor::product<BN, A_ACROSS, B_ACROSS, OUT>(p); }
-PRODUCT(forward_bf16, 128, false, false, bf16)
-PRODUCT(forward_bf16, 64, false, false, bf16)
-PRODUCT(forward_sum, 128, false, false, float)
-PRODUCT(forward_sum, 64, false, false, float)
-PRODUCT(back_bf16, 128, false, true, bf16)
-PRODUCT(back_bf16, 64, false, true, bf16)
-PRODUCT(weight_bf16, 128, true, true, float)
-PRODUCT(weight_bf16, 64, true, true, float)
+#define PRODUCT(NAME, A_ACROSS, B_ACROSS, OUT)                                                                                   \
+    KERNEL(PRODUCT_THREADS, 2) product_##NAME##_128(Product p) { tensor::product<tensor::Wide, A_ACROSS, B_ACROSS, OUT>(p); }    \
+    KERNEL(PRODUCT_THREADS, 2) product_##NAME##_64(Product p) { tensor::product<tensor::Narrow, A_ACROSS, B_ACROSS, OUT>(p); }
+PRODUCT(forward_bf16, false, false, bf16)
+PRODUCT(forward_sum, false, false, float)
+PRODUCT(back_bf16, false, true, bf16)
+PRODUCT(weight_bf16, true, true, float)
 KERNEL(PRODUCT_THREADS, 2) product_forward_f32(Product p) { plain::product<false, false>(p); }
 KERNEL(PRODUCT_THREADS, 2) product_back_f32(Product p) { plain::product<false, true>(p); }
 KERNEL(PRODUCT_THREADS, 2) product_weight_f32(Product p) { plain::product<true, true>(p); }

@@ -34,7 +34,10 @@ template <class S, int K> DEVICE void conv_forward(const Conv<S>& p, S* u) {
         const int t = first - K + j;
         load8(p.x + size_t(max(t, 0)) * 2 * p.ip + channel, x[j]);
     }
-    for (int t = first; t < last; t++) {
+#pragma unroll
+    for (int i = 0; i < CONV_RUN; i++) {
+        const int t = first + i;
+        if (t >= last) break;
         const int seen = t - p.begins[t];
         float v[8];
 #pragma unroll
@@ -69,16 +72,24 @@ template <class S, int K> DEVICE void conv_backward(const Conv<S>& p, const S* d
         const int t = first - K + j;
         load4(p.x + size_t(max(t, 0)) * 2 * p.ip + channel, x[j]);
     }
+    float x_next[4] = {}, d_next[4] = {};
+    auto fetch = [&](int s) { // a token ahead, so that nobody waits for it
+        if (s >= p.tokens) return;
+        load4(p.x + size_t(s) * 2 * p.ip + channel, x_next);
+        load4(du + size_t(s) * p.ip + channel, d_next);
+    };
+    fetch(first);
     for (int s = first; s < last + K - 1; s++) {
+        float d[4];
 #pragma unroll
-        for (int c = 0; c < 4; c++)
+        for (int c = 0; c < 4; c++) {
 #pragma unroll
             for (int j = 0; j + 1 < K; j++) x[j][c] = x[j + 1][c], dv[j][c] = dv[j + 1][c];
+            x[K - 1][c] = x_next[c], d[c] = d_next[c];
+        }
+        fetch(s + 1);
         if (s < p.tokens) {
             const int seen = s - p.begins[s];
-            float d[4];
-            load4(p.x + size_t(s) * 2 * p.ip + channel, x[K - 1]);
-            load4(du + size_t(s) * p.ip + channel, d);
 #pragma unroll
             for (int c = 0; c < 4; c++) {
                 float v = bias[c];

@@ -45,85 +45,107 @@ template <class Out> DEVICE void finish8(const Product& p, int row, int column, 
 }
 
 namespace tensor {
-constexpr int BM = 128, BK = 32, STAGES = 4;
+/// How a product is cut: a block's tile, the piece of the sum in shared memory, how many such pieces are on their way, and
+/// the warps of a block along m and n.
+template <int M, int N, int K, int STAGES_, int WARPS_M_, int WARPS_N_> struct Cut {
+    static constexpr int BM = M, BN = N, BK = K, STAGES = STAGES_, WARPS_M = WARPS_M_, WARPS_N = WARPS_N_;
+    static constexpr int THREADS = 32 * WARPS_M * WARPS_N, PAD = BN + 8;
+    static constexpr int STAGE = (BM + BN) * BK * 2, RESULTS = BM * PAD * 4;
+    /// Bytes of dynamic shared memory.
+    static constexpr int SHARED = STAGES * STAGE > RESULTS ? STAGES * STAGE : RESULTS;
+};
 
-/// Bytes of dynamic shared memory.
-constexpr int shared_bytes(int bn) {
-    const int stages = STAGES * (BM + bn) * BK * 2, results = BM * (bn + 8) * 4;
-    return stages > results ? stages : results;
-}
+/// An operand's tiles in shared memory: W values by K of the sum, in rows of 16-byte pieces that are swapped so that eight
+/// rows' pieces lie in different banks.
+template <int W, int K, bool ACROSS, int THREADS> struct Operand {
+    static constexpr int ROWS = ACROSS ? K : W, PIECES = (ACROSS ? W : K) / 8, BYTES = ROWS * PIECES * 16;
+    /// What a thread brings: the same piece of rows so far apart.
+    static constexpr int APART = THREADS / PIECES, EACH = ROWS / APART;
+    static_assert(ROWS % APART == 0 && APART % 8 == 0, "threads share a tile evenly");
 
-/// A tile in shared memory: rows of COLUMNS bf16, whose 16-byte pieces are swapped so that eight rows' pieces lie in
-/// different banks.
-template <int ROWS, int COLUMNS> struct Tile {
-    static constexpr int PIECES = COLUMNS / 8, BYTES = ROWS * COLUMNS * 2;
+    /// This thread's first piece: where from, where to, and how much there is.
+    const bf16* from;
+    size_t row_step, tile_step;
+    int to, rows_left, k_left;
+    bool within;
 
     DEVICE static int place(int row, int piece) {
         return (row * PIECES + (PIECES == 4 ? piece ^ (row / 2 % 4) : piece ^ (row % 8))) * 16;
     }
-    /// Fetches it from row0, column0 on; zeros from row `rows` and column `columns` on.
-    DEVICE static void fetch(unsigned char* to, const bf16* from, int stride, int row0, int rows, int column0, int columns) {
+
+    /// values: `[w, k]`, or `[k, w]` across, from (w0, k0) on.
+    DEVICE Operand(const bf16* values, int stride, int w0, int w, int k0, int k) {
+        const int row = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
+        const int row0 = (ACROSS ? k0 : w0) + row, column = (ACROSS ? w0 : k0) + piece * 8;
+        from = values + size_t(row0) * stride + column;
+        row_step = size_t(APART) * stride;
+        tile_step = ACROSS ? size_t(K) * stride : K;
+        to = place(row, piece);
+        rows_left = (ACROSS ? k : w) - row0;
+        k_left = k - column;
+        within = column < w;
+    }
+
+    /// Fetches the next K of the sum, with zeros for what is not there.
+    DEVICE void fetch(unsigned char* tile, const bf16* anywhere) {
+        const bool in = ACROSS ? within : k_left > 0;
 #pragma unroll
-        for (int i = threadIdx.x; i < ROWS * PIECES; i += PRODUCT_THREADS) {
-            const int row = i / PIECES, piece = i % PIECES;
-            const bool valid = row0 + row < rows && column0 + piece * 8 < columns;
-            copy_async(to + place(row, piece), valid ? from + size_t(row0 + row) * stride + column0 + piece * 8 : from, valid);
+        for (int i = 0; i < EACH; i++) {
+            const bool valid = in && i * APART < rows_left;
+            copy_async(tile + to + i * APART * PIECES * 16, valid ? from + i * row_step : anywhere, valid);
         }
+        from += tile_step;
+        if (ACROSS) rows_left -= K;
+        else k_left -= K;
     }
-};
 
-/// An operand's tile, W values by BK of the sum.
-template <int W, bool ACROSS> struct Operand {
-    using T = Tile<ACROSS ? BK : W, ACROSS ? W : BK>;
-
-    DEVICE static void fetch(unsigned char* to, const bf16* from, int stride, int w0, int w, int k0, int k) {
-        if (ACROSS) T::fetch(to, from, stride, k0, k, w0, w);
-        else T::fetch(to, from, stride, w0, w, k0, k);
-    }
     /// 16 values by 16 of the sum, from (w, k) on, as four 8 x 8 matrices: the value's half moves first where A_ORDER,
     /// else the sum's.
     template <bool A_ORDER> DEVICE static void fragment(const unsigned char* tile, int w, int k, int lane, uint32_t (&r)[4]) {
         const int first = lane / 8 % 2 * 8, second = lane / 16 * 8;
         const int w_half = A_ORDER ? first : second, k_half = A_ORDER ? second : first;
-        if (ACROSS) load_matrices<true>(r, tile + T::place(k + k_half + lane % 8, (w + w_half) / 8));
-        else load_matrices<false>(r, tile + T::place(w + w_half + lane % 8, (k + k_half) / 8));
+        if (ACROSS) load_matrices<true>(r, tile + place(k + k_half + lane % 8, (w + w_half) / 8));
+        else load_matrices<false>(r, tile + place(w + w_half + lane % 8, (k + k_half) / 8));
     }
 };
 
-template <int BN, bool A_ACROSS, bool B_ACROSS, class Out> DEVICE void product(const Product& p) {
-    using A = Operand<BM, A_ACROSS>;
-    using B = Operand<BN, B_ACROSS>;
-    constexpr int STAGE = A::T::BYTES + B::T::BYTES;
-    constexpr int WARPS_N = BN / 32, WARPS_M = 8 / WARPS_N, WM = BM / WARPS_M; // a warp's tile: WM x 32
-    constexpr int MI = WM / 16, NI = 4, PAD = BN + 8;
+template <class C, bool A_ACROSS, bool B_ACROSS, class Out> DEVICE void product(const Product& p) {
+    using A = Operand<C::BM, C::BK, A_ACROSS, C::THREADS>;
+    using B = Operand<C::BN, C::BK, B_ACROSS, C::THREADS>;
+    constexpr int WM = C::BM / C::WARPS_M, WN = C::BN / C::WARPS_N, MI = WM / 16, NI = WN / 8; // a warp's tile
     DYNAMIC_SHARED(shared);
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_m = warp / WARPS_N * WM, warp_n = warp % WARPS_N * 32;
-    const int m0 = blockIdx.y * BM, n0 = blockIdx.x * BN;
-    const int k0 = blockIdx.z * p.k_part, k1 = min(p.k, k0 + p.k_part), steps = (k1 - k0 + BK - 1) / BK;
-    const bf16 *a = static_cast<const bf16*>(p.a), *b = static_cast<const bf16*>(p.b);
-    auto fetch = [&](int step) {
-        if (step < steps) {
-            unsigned char* stage = shared + step % STAGES * STAGE;
-            A::fetch(stage, a, p.lda, m0, p.m, k0 + step * BK, k1);
-            B::fetch(stage + A::T::BYTES, b, p.ldb, n0, p.n, k0 + step * BK, k1);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int warp_m = warp / C::WARPS_N * WM, warp_n = warp % C::WARPS_N * WN;
+    const int m0 = blockIdx.y * C::BM, n0 = blockIdx.x * C::BN;
+    const int k0 = blockIdx.z * p.k_part, k1 = min(p.k, k0 + p.k_part), steps = (k1 - k0 + C::BK - 1) / C::BK;
+    const bf16 *all_a = static_cast<const bf16*>(p.a), *all_b = static_cast<const bf16*>(p.b);
+    A a(all_a, p.lda, m0, p.m, k0, k1);
+    B b(all_b, p.ldb, n0, p.n, k0, k1);
+    int writing = 0, reading = 0, fetched = 0; // bytes of shared memory, steps
+    auto fetch = [&]() {
+        if (fetched++ < steps) {
+            a.fetch(shared + writing, all_a);
+            b.fetch(shared + writing + A::BYTES, all_b);
+            writing = writing + C::STAGE == C::STAGES * C::STAGE ? 0 : writing + C::STAGE;
         }
         copy_commit();
     };
     float sums[MI][NI][4] = {};
 #pragma unroll
-    for (int i = 0; i < STAGES - 1; i++) fetch(i);
+    for (int i = 0; i < C::STAGES - 1; i++) fetch();
     for (int step = 0; step < steps; step++) {
-        copy_wait<STAGES - 2>();
+        copy_wait<C::STAGES - 2>();
         __syncthreads();
-        fetch(step + STAGES - 1);
-        const unsigned char *stage_a = shared + step % STAGES * STAGE, *stage_b = stage_a + A::T::BYTES;
+        fetch();
+        const unsigned char *tile_a = shared + reading, *tile_b = tile_a + A::BYTES;
+        reading = reading + C::STAGE == C::STAGES * C::STAGE ? 0 : reading + C::STAGE;
 #pragma unroll
-        for (int k = 0; k < BK; k += 16) {
+        for (int k = 0; k < C::BK; k += 16) {
             uint32_t fa[MI][4], fb[NI / 2][4];
 #pragma unroll
-            for (int i = 0; i < MI; i++) A::template fragment<true>(stage_a, warp_m + i * 16, k, lane, fa[i]);
+            for (int i = 0; i < MI; i++) A::template fragment<true>(tile_a, warp_m + i * 16, k, lane, fa[i]);
 #pragma unroll
-            for (int i = 0; i < NI / 2; i++) B::template fragment<false>(stage_b, warp_n + i * 16, k, lane, fb[i]);
+            for (int i = 0; i < NI / 2; i++) B::template fragment<false>(tile_b, warp_n + i * 16, k, lane, fb[i]);
 #pragma unroll
             for (int i = 0; i < MI; i++)
 #pragma unroll
@@ -137,19 +159,22 @@ template <int BN, bool A_ACROSS, bool B_ACROSS, class Out> DEVICE void product(c
     for (int i = 0; i < MI; i++)
 #pragma unroll
         for (int j = 0; j < NI; j++) {
-            float* to = results + (warp_m + i * 16 + lane / 4) * PAD + warp_n + j * 8 + lane % 4 * 2;
+            float* to = results + (warp_m + i * 16 + lane / 4) * C::PAD + warp_n + j * 8 + lane % 4 * 2;
             *reinterpret_cast<float2*>(to) = float2{sums[i][j][0], sums[i][j][1]};
-            *reinterpret_cast<float2*>(to + 8 * PAD) = float2{sums[i][j][2], sums[i][j][3]};
+            *reinterpret_cast<float2*>(to + 8 * C::PAD) = float2{sums[i][j][2], sums[i][j][3]};
         }
     __syncthreads();
-    for (int i = threadIdx.x; i < BM * BN / 8; i += PRODUCT_THREADS) {
-        const int row = i / (BN / 8), column = i % (BN / 8) * 8;
+    for (int i = threadIdx.x; i < C::BM * C::BN / 8; i += C::THREADS) {
+        const int row = i / (C::BN / 8), column = i % (C::BN / 8) * 8;
         if (m0 + row >= p.m || n0 + column >= p.n) continue;
         float v[8];
-        load8(results + row * PAD + column, v);
+        load8(results + row * C::PAD + column, v);
         finish8<Out>(p, m0 + row, n0 + column, v);
     }
 }
+
+using Wide = Cut<128, 128, 32, 4, 2, 4>;
+using Narrow = Cut<128, 64, 32, 4, 4, 2>;
 } // namespace tensor
 
 namespace plain {

@@ -136,7 +136,7 @@ DEVICE void advance(float (&h)[CT][NT], const float (&a)[CT][NT], const float (&
 }
 
 /// y and g, `[t, ip]`, and the kept h.
-template <class S, int CT, int NT> DEVICE void scan_forward(const ScanRows<S>& rows, const Batch& batch, S* y_out, S* g_out) {
+template <class S, int CT, int NT, int UNROLL = 4> DEVICE void scan_forward(const ScanRows<S>& rows, const Batch& batch, S* y_out, S* g_out) {
     using P = Place<CT, NT>;
     __shared__ __align__(16) float dts[CHUNK][P::CHANNELS], us[CHUNK][P::CHANNELS], zs[CHUNK][P::CHANNELS], bcs[CHUNK][2 * P::N];
     const P at(rows.ip);
@@ -181,6 +181,7 @@ template <class S, int CT, int NT> DEVICE void scan_forward(const ScanRows<S>& r
                 const size_t slot = batch.kept_offsets[i] + (first - begin) / CHUNK - 1;
                 store_states<CT, NT>(rows.kept + slot * rows.ip * P::N, at.channel, rows.ip, at.quarter, h);
             }
+#pragma unroll UNROLL
             for (int k = 0; k < count; k++) {
                 float dt[CT], u[CT], b[NT], c[NT], y[CT] = {};
                 load_shared<CT>(&dts[k][at.local], dt);

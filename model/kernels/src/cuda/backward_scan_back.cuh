@@ -39,6 +39,7 @@ template <int CT, int NT> struct Pending {
     /// Writes the sum over warps.
     DEVICE void flush(float* dbc, int tokens) const {
         float* to = dbc + (size_t(blockIdx.x) * tokens + first) * 2 * P::N;
+#pragma unroll 1
         for (int i = threadIdx.x; i < count * 2 * P::N; i += SCAN_THREADS) {
             const int token = i / (2 * P::N), column = i % (2 * P::N);
             to[i] = (of[0][token][column] + of[1][token][column]) + (of[2][token][column] + of[3][token][column]);
@@ -136,7 +137,7 @@ template <int CT, int NT> struct Slots {
     }
 };
 
-template <class S, int CT, int NT> DEVICE void scan_backward(const ScanRows<S>& rows, const Batch& batch, const ScanBack<S>& back) {
+template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(const ScanRows<S>& rows, const Batch& batch, const ScanBack<S>& back) {
     using P = Place<CT, NT>;
     __shared__ __align__(16) float dts[CHUNK][P::CHANNELS], us[CHUNK][P::CHANNELS], dys[CHUNK][P::CHANNELS];
     __shared__ __align__(16) float bcs[CHUNK][2 * P::N], dbcs[P::WARPS][CHUNK][2 * P::N];
@@ -180,6 +181,7 @@ template <class S, int CT, int NT> DEVICE void scan_backward(const ScanRows<S>& 
             __syncthreads();
             if (first > begin) fetch(first - CHUNK);
 
+#pragma unroll UNROLL
             for (int k = 0; k < count; k++) {
                 float dt[CT], u[CT], b[NT];
                 load_shared<CT>(&dts[k][at.local], dt);
@@ -188,6 +190,7 @@ template <class S, int CT, int NT> DEVICE void scan_backward(const ScanRows<S>& 
                 slots.write(k, h);
                 advance<CT, NT>(h, a, dt, u, b);
             }
+#pragma unroll UNROLL
             for (int k = count - 1; k >= 0; k--) {
                 float dt[CT], u[CT], dy[CT], b[NT], c[NT], before[CT][NT];
                 load_shared<CT>(&dts[k][at.local], dt);

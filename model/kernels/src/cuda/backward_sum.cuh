@@ -30,6 +30,21 @@ DEVICE void sum_parts(const float* parts, int count, int width, float* out) {
     if (threadIdx.x < SUM_COLUMNS && column < width) out[column] = sum;
 }
 
+/// As `sum_parts`, for few parts of many values: a thread four columns.
+DEVICE void sum_few_parts(const float* parts, int count, int width, float* out) {
+    const int column = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    if (column >= width) return;
+    float sum[4] = {};
+#pragma unroll 8
+    for (int k = 0; k < count; k++) {
+        float v[4];
+        load4(parts + size_t(k) * width + column, v);
+#pragma unroll
+        for (int c = 0; c < 4; c++) sum[c] += v[c];
+    }
+    store4(out + column, sum);
+}
+
 /// Sums of SUM_ROWS rows each, for `sum_parts`: `[blocks, width]`. rows: `[t, width]`.
 template <class S> DEVICE void sum_columns(const S* rows, int tokens, int width, float* out) {
     const int column = blockIdx.x * SUM_COLUMNS + threadIdx.x % SUM_COLUMNS, first = blockIdx.y * SUM_ROWS;

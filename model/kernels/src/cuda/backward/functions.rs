@@ -41,6 +41,7 @@ pub(super) struct Functions {
     pub sum_columns_f32: Kernel,
     pub sum_blocks: Kernel,
     pub sum_parts: Kernel,
+    pub sum_few_parts: Kernel,
     pub sum_chosen: Kernel,
     pub embed: Kernel,
     pub bounds: Kernel,
@@ -59,6 +60,7 @@ impl Functions {
         let plain = |name: &str, threads| load(gpu, &format!("{name}_{rows}"), threads, 0);
         let f32 = |name: &str, threads| load(gpu, name, threads, 0);
         let [forward, back] = p.scan_channels();
+        let pieces = p.norm_pieces();
         let norm_shared = u32::try_from(8 * p.d * 4).unwrap_or(u32::MAX); // 8 warps' sums of a row
         let h = u32::try_from(back * p.n / 4 * super::batch::CHUNK * 128 * 4).unwrap_or(u32::MAX);
         let product = |form: &str, of_f32: &str| product(gpu, precision, form, of_f32);
@@ -71,14 +73,15 @@ impl Functions {
             chain_backward: f32("chain_backward_f32", 256)?,
             conv_forward: kernel(format!("conv_forward_{rows}_{}", p.k), 256, 0)?,
             conv_backward: kernel(format!("conv_backward_{rows}_{}", p.k), 256, 0)?,
-            norm_forward: plain("norm_forward", 256)?,
-            norm_backward: kernel(format!("norm_backward_{rows}"), 256, norm_shared)?,
-            last_norm_forward: f32("norm_forward_f32", 256)?,
-            last_norm_backward: kernel(format!("last_norm_backward_{rows}"), 256, norm_shared)?,
+            norm_forward: kernel(format!("norm_forward_{rows}_{pieces}"), 256, 0)?,
+            norm_backward: kernel(format!("norm_backward_{rows}_{pieces}"), 256, norm_shared)?,
+            last_norm_forward: kernel(format!("norm_forward_f32_{pieces}"), 256, 0)?,
+            last_norm_backward: kernel(format!("last_norm_backward_{rows}_{pieces}"), 256, norm_shared)?,
             sum_columns: plain("sum_columns", 512)?,
             sum_columns_f32: f32("sum_columns_f32", 512)?,
             sum_blocks: plain("sum_blocks", 256)?,
             sum_parts: f32("sum_parts_f32", 512)?,
+            sum_few_parts: f32("sum_few_parts_f32", 256)?,
             sum_chosen: f32("sum_chosen_f32", 256)?,
             embed: f32("embed_f32", 256)?,
             bounds: f32("token_bounds_all", 256)?,

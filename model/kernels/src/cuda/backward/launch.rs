@@ -21,6 +21,8 @@ const NORM_ROWS: usize = 64;
 /// Columns of a block of an ordered sum, and rows of one of its first step.
 const SUM_COLUMNS: usize = 32;
 const SUM_ROWS: usize = 512;
+/// Parts that one thread adds up by itself.
+const FEW: usize = 96;
 /// Blocks that a product for weights is cut into, about, and the fewest tokens of one.
 const WEIGHT_BLOCKS: usize = 264;
 const WEIGHT_TOKENS: usize = 256;
@@ -258,8 +260,11 @@ impl Launcher {
     }
 
     fn sum_parts(&self, partial: Partial, [parts, width]: [usize; 2], out: Address) -> Done {
-        let grid = [width.div_ceil(SUM_COLUMNS), 1, 1];
-        self.start(&self.functions.sum_parts, grid, &[partial.0.into(), parts.into(), width.into(), out.into()])
+        let call = [partial.0.into(), parts.into(), width.into(), out.into()];
+        if parts <= FEW {
+            return self.start(&self.functions.sum_few_parts, [width.div_ceil(4 * 256), 1, 1], &call);
+        }
+        self.start(&self.functions.sum_parts, [width.div_ceil(SUM_COLUMNS), 1, 1], &call)
     }
 
     /// The values that [`Partial`] must have room for.

@@ -73,6 +73,15 @@ impl Padded {
         self.ip * (self.n + 2)
     }
 
+    /// Pieces of 128 columns that the norm's kernels hold of a row. The last are too many for registers: right, but slow.
+    pub fn norm_pieces(&self) -> usize {
+        match self.d {
+            0..=256 => 2,
+            257..=1024 => 8,
+            _ => WIDEST / 128,
+        }
+    }
+
     /// Channels that a thread of the scan holds, forward and backward: the fastest that registers allow.
     pub fn scan_channels(&self) -> [usize; 2] {
         match self.n {
