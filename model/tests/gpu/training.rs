@@ -136,7 +136,8 @@ fn shapes() -> Vec<(Config, Vec<usize>)> {
         (Config { d: 13, ..odd }, vec![1, 2, 3, 65, 0, 130]),
         (Config { mixer: mixer(40, 20, 1, 2), ..Config { tie_embeddings: false, ..tuned.clone() } }, vec![3, 66, 1]),
         (Config { mixer: mixer(136, 50, 6, 9), linear_bias: true, ..tuned.clone() }, vec![31, 32, 33]),
-        (Config { layers: 1, ..tuned }, vec![1; 300]),
+        (Config { layers: 1, ..tuned.clone() }, vec![1; 300]),
+        (Config { layers: 2, ..tuned }, vec![500, 2, 1101]),
     ]
 }
 

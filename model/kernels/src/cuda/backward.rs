@@ -23,6 +23,7 @@ mod memory;
 mod pass;
 mod segments;
 mod shape;
+mod staging;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use memory::Spare;
 pub use pass::{HiddenGradient, TrainingGradients, TrainingTape};
 use shape::Padded;
 pub use shape::Shape;
+use staging::Staging;
 
 use super::{CudaError, Gpu};
 
@@ -106,6 +108,7 @@ pub struct Training {
     /// `-exp(A_log) log2(e)` of all layers, `[layers, ip, n]`.
     decay_rates: CudaSlice<f32>,
     spare: Spare,
+    staging: Staging,
     /// Tapes and gradients hold it too.
     owner: Arc<()>,
 }
@@ -132,6 +135,7 @@ impl Training {
             narrow,
             decay_rates,
             spare: Spare::default(),
+            staging: Staging::default(),
             owner: Arc::default(),
         })
     }
@@ -153,8 +157,7 @@ impl Training {
             }
             tensor.put(values, &mut all);
         }
-        let copied = self.launcher.gpu.stream().memcpy_htod(&all, &mut self.weights);
-        copied.map_err(CudaError::driver("copying weights to the card"))?;
+        self.staging.copy_in(&self.launcher.gpu, &all, [1, 1], self.address(&self.weights))?;
         if let Some(narrow) = &self.narrow {
             self.launcher.narrow(self.address(&self.weights), self.layout.len, self.address(narrow))?;
         }

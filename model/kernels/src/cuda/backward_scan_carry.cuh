@@ -13,24 +13,34 @@ template <class S, int CT, int NT> DEVICE void carry_forward(const ScanRows<S>& 
     const P at(rows.ip);
     const Share<CT, NT> share(rows.ip);
     ShareBC<S, NT> bc;
+    Raw8<S> dt_raw, u_raw;
     float a[CT][NT];
     load_states<CT, NT>(rows.a, at.channel, rows.ip, at.quarter, a);
+    auto fetch = [&](int first, int count) {
+        if (share.any && share.token < count) {
+            const size_t from = size_t(first + share.token) * rows.ip + share.channel;
+            load_raw(rows.dt + from, dt_raw);
+            load_raw(rows.u + from, u_raw);
+        }
+        bc.fetch(rows, first, count);
+    };
     for (int i = batch.parts[blockIdx.y]; i < batch.parts[blockIdx.y + 1]; i++) {
         const int begin = batch.offsets[i], end = batch.offsets[i + 1], joint = batch.joints[i + 1];
         if (joint < 0) continue;
         float h[CT][NT] = {}, sums[CT] = {};
+        fetch(begin, min(CHUNK, end - begin));
         for (int first = begin; first < end; first += CHUNK) {
             const int count = min(CHUNK, end - first);
             __syncthreads();
-            bc.fetch(rows, first, count);
             if (share.any && share.token < count) {
-                const size_t from = size_t(first + share.token) * rows.ip + share.channel;
-                float dt[8], u[8];
-                load8(rows.dt + from, dt), load8(rows.u + from, u);
-                store8(&dts[share.token][share.column], dt), store8(&us[share.token][share.column], u);
+                float v[8];
+                unpack(dt_raw, v), store8(&dts[share.token][share.column], v);
+                unpack(u_raw, v), store8(&us[share.token][share.column], v);
             }
             bc.stage(bcs, count);
             __syncthreads();
+            if (first + CHUNK < end) fetch(first + CHUNK, min(CHUNK, end - first - CHUNK));
+#pragma unroll 4
             for (int k = 0; k < count; k++) {
                 float dt[CT], u[CT], b[NT];
                 load_shared<CT>(&dts[k][at.local], dt);
@@ -56,27 +66,39 @@ DEVICE void carry_backward(const ScanRows<S>& rows, const Batch& batch, const Sc
     const P at(rows.ip);
     const Share<CT, NT> share(rows.ip);
     ShareBC<S, NT> bc;
+    Raw8<S> dt_raw, dg_raw, z_raw;
     float a[CT][NT];
     load_states<CT, NT>(rows.a, at.channel, rows.ip, at.quarter, a);
+    auto fetch = [&](int first, int count) {
+        if (share.any && share.token < count) {
+            const size_t t = first + share.token, from = t * rows.ip + share.channel;
+            load_raw(rows.dt + from, dt_raw);
+            load_raw(back.dg + from, dg_raw);
+            load_raw(rows.xz + (2 * t + 1) * rows.ip + share.channel, z_raw);
+        }
+        bc.fetch(rows, first, count);
+    };
     for (int i = batch.parts[blockIdx.y]; i < batch.parts[blockIdx.y + 1]; i++) {
         const int begin = batch.offsets[i], end = batch.offsets[i + 1], joint = batch.joints[i];
         if (joint < 0) continue;
         float dh[CT][NT] = {};
-        for (int first = begin + (end - begin - 1) / CHUNK * CHUNK; first >= begin; first -= CHUNK) {
+        const int last = begin + (end - begin - 1) / CHUNK * CHUNK;
+        fetch(last, end - last);
+        for (int first = last; first >= begin; first -= CHUNK) {
             const int count = min(CHUNK, end - first);
             __syncthreads();
-            bc.fetch(rows, first, count);
             if (share.any && share.token < count) {
-                const size_t t = first + share.token, from = t * rows.ip + share.channel;
-                float dt[8], z[8], dy[8];
-                load8(rows.dt + from, dt), load8(back.dg + from, dy);
-                load8(rows.xz + (2 * t + 1) * rows.ip + share.channel, z);
+                float v[8], z[8];
+                unpack(dt_raw, v), store8(&dts[share.token][share.column], v);
+                unpack(dg_raw, v), unpack(z_raw, z);
 #pragma unroll
-                for (int c = 0; c < 8; c++) dy[c] *= z[c] * sigmoid(z[c]);
-                store8(&dts[share.token][share.column], dt), store8(&dys[share.token][share.column], dy);
+                for (int c = 0; c < 8; c++) v[c] *= z[c] * sigmoid(z[c]);
+                store8(&dys[share.token][share.column], v);
             }
             bc.stage(bcs, count);
             __syncthreads();
+            if (first > begin) fetch(first - CHUNK, CHUNK);
+#pragma unroll 4
             for (int k = count - 1; k >= 0; k--) {
                 float dt[CT], dy[CT], c[NT];
                 load_shared<CT>(&dts[k][at.local], dt);
@@ -97,13 +119,25 @@ DEVICE void carry_backward(const ScanRows<S>& rows, const Batch& batch, const Sc
 DEVICE void chain(const int* chained, int joints, const float* a, const float* dt_sums, int ip, int n, bool backward, float* joined) {
     const int state = blockIdx.x * blockDim.x + threadIdx.x, all = ip * n, channel = state / n;
     if (state >= all) return;
+    constexpr int AHEAD = 8; // joints whose values are on their way at once
     const float rate = a[state];
     float carried = 0.f;
-    for (int i = 0; i < joints; i++) {
-        const int k = backward ? joints - 1 - i : i, through = backward ? k + 1 : k;
-        float* own = joined + size_t(k) * all + state;
-        const bool more = through < joints && chained[through];
-        carried = *own + (more ? exp2_fast(rate * dt_sums[size_t(through) * ip + channel]) * carried : 0.f);
-        *own = carried;
+    for (int first = 0; first < joints; first += AHEAD) {
+        float own[AHEAD], through[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            const int k = backward ? joints - 1 - first - i : first + i, next = backward ? k + 1 : k;
+            if (first + i >= joints) continue;
+            own[i] = joined[size_t(k) * all + state];
+            const bool more = next < joints && chained[next];
+            through[i] = more ? exp2_fast(rate * dt_sums[size_t(next) * ip + channel]) : 0.f;
+        }
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            const int k = backward ? joints - 1 - first - i : first + i;
+            if (first + i >= joints) continue;
+            carried = own[i] + through[i] * carried;
+            joined[size_t(k) * all + state] = carried;
+        }
     }
 }

@@ -147,7 +147,11 @@ impl Tensor {
     pub fn get(&self, all: &[f32]) -> Vec<f32> {
         match self.place {
             Place::Taps => (0..self.len()).map(|i| all[self.tap(i)]).collect(),
-            _ => (0..self.rows).flat_map(|row| &all[self.row(row)]).copied().collect(),
+            _ => {
+                let mut values = Vec::with_capacity(self.len());
+                (0..self.rows).for_each(|row| values.extend_from_slice(&all[self.row(row)]));
+                values
+            }
         }
     }
 

@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cudarc::driver::{CudaSlice, DevicePtr, result};
+use cudarc::driver::{CudaSlice, DevicePtr};
 
 use super::{Address, TrainingError};
-use crate::cuda::{CudaError, Gpu};
+use crate::cuda::Gpu;
 
 /// Places begin at multiples of it, bytes.
 const ALIGN: usize = 256;
@@ -77,40 +77,4 @@ impl Places {
         self.next += bytes as Address;
         self.next - bytes as Address
     }
-}
-
-/// Copies rows of `width` values to the card, with zeros up to `padded` values after each.
-pub(super) fn copy_in(gpu: &Gpu, rows: &[f32], [width, padded]: [usize; 2], to: Address) -> Result<(), TrainingError> {
-    let mut wide = vec![];
-    if width != padded {
-        wide.resize(rows.len() / width * padded, 0.0);
-        wide.chunks_exact_mut(padded)
-            .zip(rows.chunks_exact(width))
-            .for_each(|(to, row)| to[..width].copy_from_slice(row));
-    }
-    let values = if width == padded { rows } else { &wide };
-    if values.is_empty() {
-        return Ok(());
-    }
-    // SAFETY: the address is of memory that was taken for these rows; the copy has left `values` when the call returns,
-    // as pageable memory is.
-    let copied = unsafe { result::memcpy_htod_async(to, values, gpu.stream().cu_stream()) };
-    Ok(copied.map_err(CudaError::driver("copying to the card"))?)
-}
-
-/// The first `width` values of each of `count` rows of `padded` values, once all work before is done.
-pub(super) fn copy_out(
-    gpu: &Gpu,
-    from: Address,
-    count: usize,
-    [width, padded]: [usize; 2],
-) -> Result<Vec<f32>, TrainingError> {
-    let mut wide = vec![0.0; count * padded];
-    if !wide.is_empty() {
-        // SAFETY: the address is of memory that was taken for these rows; `wide` lives until the stream has come by.
-        let copied = unsafe { result::memcpy_dtoh_async(&mut wide, from, gpu.stream().cu_stream()) };
-        copied.map_err(CudaError::driver("copying from the card"))?;
-    }
-    gpu.synchronize()?;
-    Ok(if width == padded { wide } else { wide.chunks_exact(padded).flat_map(|row| &row[..width]).copied().collect() })
 }

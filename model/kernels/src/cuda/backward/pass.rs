@@ -10,7 +10,7 @@ use super::{
     batch::{Batch, Ids},
     launch::int,
     layer::{LayerCall, LayerTape, Tokens, Work},
-    memory::{Block, Places, copy_in, copy_out},
+    memory::{Block, Places},
 };
 
 /// What a forward pass leaves.
@@ -84,7 +84,7 @@ impl Training {
         let (l, batch, tokens) = (&self.launcher, &tape.batch, self.tokens(&tape.batch));
         let first = tape.layers.first().map_or(tape.last, |layer| layer.x);
         if let TrainingInput::Rows(rows) = input {
-            copy_in(&l.gpu, rows, self.width(), first)?;
+            self.staging.copy_in(&l.gpu, rows, self.width(), first)?;
         }
         if let Some(ids) = &batch.ids {
             let table = self.address(&self.weights) + 4 * self.layout.embedding as Address;
@@ -105,7 +105,7 @@ impl Training {
     /// When the tape is not this backbone's, the driver refuses, or a kernel failed.
     pub fn hidden(&self, tape: &TrainingTape) -> Result<Vec<f32>, TrainingError> {
         self.own(&tape.of)?;
-        copy_out(&self.launcher.gpu, tape.hidden, tape.batch.tokens, self.width())
+        self.staging.copy_out(&self.launcher.gpu, tape.hidden, tape.batch.tokens, self.width())
     }
 
     /// Brings gradients for hidden rows to the card. d_hidden: `[t, d]`
@@ -115,7 +115,7 @@ impl Training {
     pub fn hidden_gradient(&self, d_hidden: &[f32]) -> Result<HiddenGradient, TrainingError> {
         let tokens = self.rows_in(d_hidden)?;
         let values = self.launcher.gpu.zeros("gradients of a batch", (tokens * self.launcher.p.d).max(1))?;
-        copy_in(&self.launcher.gpu, d_hidden, self.width(), self.address(&values))?;
+        self.staging.copy_in(&self.launcher.gpu, d_hidden, self.width(), self.address(&values))?;
         Ok(HiddenGradient { of: Arc::clone(&self.owner), values, tokens })
     }
 
@@ -173,7 +173,8 @@ impl Training {
     /// When they are another backbone's, the driver refuses, or a kernel failed.
     pub fn weight_gradients(&self, gradients: &TrainingGradients) -> Result<Vec<Vec<f32>>, TrainingError> {
         self.own(&gradients.of)?;
-        let all = self.launcher.gpu.download(&gradients.weights)?;
+        let (gpu, from) = (&self.launcher.gpu, self.address(&gradients.weights));
+        let all = self.staging.copy_out(gpu, from, self.layout.len, [1, 1])?;
         Ok(self.layout.tensors.iter().map(|tensor| tensor.get(&all)).collect())
     }
 
@@ -183,7 +184,7 @@ impl Training {
     /// As [`Self::weight_gradients`].
     pub fn row_gradients(&self, gradients: &TrainingGradients) -> Result<Vec<f32>, TrainingError> {
         self.own(&gradients.of)?;
-        copy_out(&self.launcher.gpu, gradients.rows, gradients.tokens, self.width())
+        self.staging.copy_out(&self.launcher.gpu, gradients.rows, gradients.tokens, self.width())
     }
 
     fn own(&self, of: &Owner) -> Result<(), TrainingError> {
