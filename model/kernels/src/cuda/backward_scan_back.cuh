@@ -113,6 +113,33 @@ template <int CT, int NT> struct TokenBack {
             }
         }
     }
+
+    /// Adds up over lanes: `through` over states, left with the channel's own lane; dB and dC over the warp's channels, to
+    /// `sums`.
+    DEVICE void add_up(const Place<CT, NT>& at, float* sums) {
+        add_over_lanes<CT, 2, 1>(through[0], at.lane);
+        add_over_lanes<CT, 2, 1>(through[1], at.lane);
+        add_over_lanes<2 * NT, 16, 4>(dbc, at.lane);
+        constexpr int MINE = NT / 4; // of the 2 NT sums, by lane / 4
+#pragma unroll
+        for (int j = 0; j < MINE; j++) {
+            const int state = at.lane / 4 * MINE + j;
+            sums[state / NT * 4 * NT + at.quarter * NT + state % NT] = dbc[j];
+        }
+    }
+};
+
+/// The channel whose sums over states are left with a lane: D, and the gradients for D and dt's bias so far.
+template <class S> struct OwnChannel {
+    float skip, d_skip, d_bias;
+
+    DEVICE void finish(float dt, float u, float dy, float through_b, float through_a, S* du, S* ddt_to) {
+        const float ddt = (u * through_b + LN2 * through_a) * softplus_slope(dt);
+        *du = narrow(skip * dy + dt * through_b, S());
+        *ddt_to = narrow(ddt, S());
+        d_skip += dy * u;
+        d_bias += ddt;
+    }
 };
 
 /// Where h before each token of a chunk lies: `[CHUNK, CT NT / 4, threads]` of four values.
@@ -137,6 +164,36 @@ template <int CT, int NT> struct Slots {
     }
 };
 
+/// A chunk's h once more, from h before it; what is before each token goes to its slot.
+template <int CT, int NT, int UNROLL>
+DEVICE void again(
+    const Place<CT, NT>& at, const float (&a)[CT][NT], const float (*dts)[32 * CT], const float (*us)[32 * CT],
+    const float (*bcs)[8 * NT], int count, const Slots<CT, NT>& slots, float (&h)[CT][NT]) {
+#pragma unroll UNROLL
+    for (int k = 0; k < count; k++) {
+        float dt[CT], u[CT], b[NT];
+        load_shared<CT>(&dts[k][at.local], dt);
+        load_shared<CT>(&us[k][at.local], u);
+        load_shared<NT>(&bcs[k][at.quarter * NT], b);
+        slots.write(k, h);
+        advance<CT, NT>(h, a, dt, u, b);
+    }
+}
+
+/// A part's sums: dA_log, dD and the gradient for dt's bias.
+template <class S, int CT, int NT>
+DEVICE void write_sums(const Place<CT, NT>& at, int ip, const float (&a)[CT][NT], float (&da)[CT][NT], const OwnChannel<S>& own, float* sums) {
+#pragma unroll
+    for (int m = 0; m < CT; m++)
+#pragma unroll
+        for (int j = 0; j < NT; j++) da[m][j] *= LN2 * a[m][j]; // for A_log
+    store_states<CT, NT>(sums, at.channel, ip, at.quarter, da);
+    if (at.owns) {
+        sums[ip * 4 * NT + at.owned()] = own.d_skip;
+        sums[ip * (4 * NT + 1) + at.owned()] = own.d_bias;
+    }
+}
+
 template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(const ScanRows<S>& rows, const Batch& batch, const ScanBack<S>& back) {
     using P = Place<CT, NT>;
     __shared__ __align__(16) float dts[CHUNK][P::CHANNELS], us[CHUNK][P::CHANNELS], dys[CHUNK][P::CHANNELS];
@@ -148,8 +205,7 @@ template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(con
     next.share.clear_absent(dts), next.share.clear_absent(us), next.share.clear_absent(dys);
     float a[CT][NT], da[CT][NT] = {}, kept[CT][NT];
     load_states<CT, NT>(rows.a, at.channel, rows.ip, at.quarter, a);
-    const float skip = at.owns ? rows.d[at.owned()] : 0.f;
-    float d_skip = 0.f, d_bias = 0.f;
+    OwnChannel<S> own{at.owns ? rows.d[at.owned()] : 0.f, 0.f, 0.f};
     Pending<CT, NT> pending{dbcs, 0, 0};
 
     for (int i = batch.parts[blockIdx.y]; i < batch.parts[blockIdx.y + 1]; i++) {
@@ -181,15 +237,7 @@ template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(con
             __syncthreads();
             if (first > begin) fetch(first - CHUNK);
 
-#pragma unroll UNROLL
-            for (int k = 0; k < count; k++) {
-                float dt[CT], u[CT], b[NT];
-                load_shared<CT>(&dts[k][at.local], dt);
-                load_shared<CT>(&us[k][at.local], u);
-                load_shared<NT>(&bcs[k][at.quarter * NT], b);
-                slots.write(k, h);
-                advance<CT, NT>(h, a, dt, u, b);
-            }
+            again<CT, NT, UNROLL>(at, a, dts, us, bcs, count, slots, h);
 #pragma unroll UNROLL
             for (int k = count - 1; k >= 0; k--) {
                 float dt[CT], u[CT], dy[CT], b[NT], c[NT], before[CT][NT];
@@ -206,23 +254,12 @@ template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(con
 #pragma unroll
                     for (int j = 0; j < NT; j++) h[m][j] = before[m][j];
 
-                add_over_lanes<CT, 2, 1>(token.through[0], at.lane);
-                add_over_lanes<CT, 2, 1>(token.through[1], at.lane);
-                add_over_lanes<2 * NT, 16, 4>(token.dbc, at.lane);
-                constexpr int MINE = NT / 4; // of the 2 NT sums, by lane / 4
-#pragma unroll
-                for (int j = 0; j < MINE; j++) {
-                    const int state = at.lane / 4 * MINE + j;
-                    dbcs[at.warp][k][state / NT * P::N + at.quarter * NT + state % NT] = token.dbc[j];
-                }
+                token.add_up(at, dbcs[at.warp][k]);
                 if (at.owns) {
-                    const float dt1 = dts[k][at.own], u1 = us[k][at.own], dy1 = dys[k][at.own];
-                    const float ddt = (u1 * token.through[0][0] + LN2 * token.through[1][0]) * softplus_slope(dt1);
                     const size_t to = size_t(first + k) * rows.ip + at.owned();
-                    back.du[to] = narrow(skip * dy1 + dt1 * token.through[0][0], S());
-                    back.ddt[to] = narrow(ddt, S());
-                    d_skip += dy1 * u1;
-                    d_bias += ddt;
+                    own.finish(
+                        dts[k][at.own], us[k][at.own], dys[k][at.own], token.through[0][0], token.through[1][0], back.du + to,
+                        back.ddt + to);
                 }
             }
             pending.first = first, pending.count = count;
@@ -230,14 +267,5 @@ template <class S, int CT, int NT, int UNROLL = 2> DEVICE void scan_backward(con
     }
     __syncthreads();
     pending.flush(back.dbc, back.tokens);
-    float* sums = back.sums + size_t(blockIdx.y) * rows.ip * (P::N + 2);
-#pragma unroll
-    for (int m = 0; m < CT; m++)
-#pragma unroll
-        for (int j = 0; j < NT; j++) da[m][j] *= LN2 * a[m][j]; // for A_log
-    store_states<CT, NT>(sums, at.channel, rows.ip, at.quarter, da);
-    if (at.owns) {
-        sums[rows.ip * P::N + at.owned()] = d_skip;
-        sums[rows.ip * (P::N + 1) + at.owned()] = d_bias;
-    }
+    write_sums<S, CT, NT>(at, rows.ip, a, da, own, back.sums + size_t(blockIdx.y) * rows.ip * (P::N + 2));
 }
