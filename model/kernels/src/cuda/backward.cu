@@ -1,4 +1,4 @@
-// The kernels of training by name: `<what>_<rows' type>`, the scan's also `_<states>_<channels a thread>`.
+// The kernels of training by name: `<what>_<rows' type>`, the scan's also `_<states>`.
 #include "backward_conv.cuh"
 #include "backward_norm.cuh"
 #include "backward_product.cuh"
@@ -11,18 +11,19 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
 
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
-#define SCAN(S, NAME, STATES, CT, BLOCKS)                                                                                        \
-    KERNEL(SCAN_THREADS, BLOCKS) scan_forward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch, S* y, S* g) {              \
-        scan_forward<S, CT, STATES / 4>(rows, batch, y, g);                                                                      \
+// FORWARD, BACKWARD: channels a thread, as src/cuda/backward/shape.rs has them. BLOCKS: on a multiprocessor, forward.
+#define SCAN(S, NAME, STATES, FORWARD, BACKWARD, BLOCKS)                                                                         \
+    KERNEL(SCAN_THREADS, BLOCKS) scan_forward_##NAME##_##STATES(ScanRows<S> rows, Batch batch, S* y, S* g) {                     \
+        scan_forward<S, FORWARD, STATES / 4>(rows, batch, y, g);                                                                 \
     }                                                                                                                            \
-    KERNEL(SCAN_THREADS, BLOCKS) scan_backward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch, ScanBack<S> back) {       \
-        scan_backward<S, CT, STATES / 4>(rows, batch, back);                                                                     \
+    KERNEL(SCAN_THREADS, 2) scan_backward_##NAME##_##STATES(ScanRows<S> rows, Batch batch, ScanBack<S> back) {                   \
+        scan_backward<S, BACKWARD, STATES / 4>(rows, batch, back);                                                               \
     }                                                                                                                            \
-    KERNEL(SCAN_THREADS, BLOCKS) carry_forward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch) {                         \
-        carry_forward<S, CT, STATES / 4>(rows, batch);                                                                           \
+    KERNEL(SCAN_THREADS, BLOCKS) carry_forward_##NAME##_##STATES(ScanRows<S> rows, Batch batch) {                                \
+        carry_forward<S, FORWARD, STATES / 4>(rows, batch);                                                                      \
     }                                                                                                                            \
-    KERNEL(SCAN_THREADS, BLOCKS) carry_backward_##NAME##_##STATES##_##CT(ScanRows<S> rows, Batch batch, ScanBack<S> back) {      \
-        carry_backward<S, CT, STATES / 4>(rows, batch, back);                                                                    \
+    KERNEL(SCAN_THREADS, BLOCKS) carry_backward_##NAME##_##STATES(ScanRows<S> rows, Batch batch, ScanBack<S> back) {             \
+        carry_backward<S, FORWARD, STATES / 4>(rows, batch, back);                                                               \
     }
 
 #define NORM(S, NAME, PIECES)                                                                                                    \
@@ -35,10 +36,9 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
     }
 
 #define ROWS(S, NAME)                                                                                                            \
-    SCAN(S, NAME, 16, 4, 2)                                                                                                      \
-    SCAN(S, NAME, 16, 2, 4)                                                                                                      \
-    SCAN(S, NAME, 32, 2, 2)                                                                                                      \
-    SCAN(S, NAME, 64, 1, 2)                                                                                                      \
+    SCAN(S, NAME, 16, 2, 4, 4)                                                                                                   \
+    SCAN(S, NAME, 32, 2, 2, 2)                                                                                                   \
+    SCAN(S, NAME, 64, 1, 1, 2)                                                                                                   \
     KERNEL(CONV_THREADS, 2) conv_forward_##NAME##_4(Conv<S> p, S* u) { conv_forward<S, 4>(p, u); }                               \
     KERNEL(CONV_THREADS, 1) conv_forward_##NAME##_8(Conv<S> p, S* u) { conv_forward<S, 8>(p, u); }                               \
     KERNEL(CONV_THREADS, 2) conv_backward_##NAME##_4(Conv<S> p, const S* du, S* dxz, float* sums) {                              \

@@ -59,16 +59,16 @@ impl Functions {
         let kernel = |name: String, threads, shared| load(gpu, &name, threads, shared);
         let plain = |name: &str, threads| load(gpu, &format!("{name}_{rows}"), threads, 0);
         let f32 = |name: &str, threads| load(gpu, name, threads, 0);
-        let [forward, back] = p.scan_channels();
+        let [_, back] = p.scan_channels();
         let pieces = p.norm_pieces();
         let norm_shared = u32::try_from(8 * p.d * 4).unwrap_or(u32::MAX); // 8 warps' sums of a row
         let h = u32::try_from(back * p.n / 4 * super::batch::CHUNK * 128 * 4).unwrap_or(u32::MAX);
         let product = |form: &str, of_f32: &str| product(gpu, precision, form, of_f32);
         Ok(Self {
-            scan_forward: kernel(format!("scan_forward_{rows}_{}_{forward}", p.n), 128, 0)?,
-            scan_backward: kernel(format!("scan_backward_{rows}_{}_{back}", p.n), 128, h)?,
-            carry_forward: kernel(format!("carry_forward_{rows}_{}_{forward}", p.n), 128, 0)?,
-            carry_backward: kernel(format!("carry_backward_{rows}_{}_{forward}", p.n), 128, 0)?,
+            scan_forward: kernel(format!("scan_forward_{rows}_{}", p.n), 128, 0)?,
+            scan_backward: kernel(format!("scan_backward_{rows}_{}", p.n), 128, h)?,
+            carry_forward: kernel(format!("carry_forward_{rows}_{}", p.n), 128, 0)?,
+            carry_backward: kernel(format!("carry_backward_{rows}_{}", p.n), 128, 0)?,
             chain_forward: f32("chain_forward_f32", 256)?,
             chain_backward: f32("chain_backward_f32", 256)?,
             conv_forward: kernel(format!("conv_forward_{rows}_{}", p.k), 256, 0)?,
