@@ -12,6 +12,8 @@
 //! the f64 ones. Sums are taken in an order that depends on the batch alone, so the number of threads changes no bit.
 
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod layer;
 mod linear;
 mod norm;
@@ -21,6 +23,8 @@ mod scan;
 
 use std::sync::Arc;
 
+#[cfg(feature = "cuda")]
+pub use cuda::{CudaBackbone, CudaTape};
 pub use layer::LayerTape;
 pub use real::Real;
 use unspool_kernels::cpu::Team;

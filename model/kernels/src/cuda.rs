@@ -3,6 +3,7 @@
 //! Nothing of CUDA is linked. The driver's library is looked for when a card is first asked for, so that this program
 //! starts on a machine without one; no other library of CUDA is needed.
 
+pub mod backward;
 mod buffer;
 mod conv;
 mod device;

@@ -1,0 +1,98 @@
+//! A backbone's sizes, padded to what the kernels take.
+
+use super::TrainingError;
+
+/// What a backbone of RMS norms and Mamba-1 mixers looks like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Model width.
+    pub d: usize,
+    /// Inner width.
+    pub d_in: usize,
+    /// States a channel.
+    pub n: usize,
+    /// Convolution width.
+    pub k: usize,
+    /// Rank of dt.
+    pub r: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Rows of the embedding; 0: only rows come in.
+    pub vocab: usize,
+    /// The norms' epsilon.
+    pub eps: f32,
+    /// in_proj and out_proj have biases.
+    pub linear_bias: bool,
+    /// The convolution has a bias.
+    pub conv_bias: bool,
+}
+
+/// A shape with its padded sizes: zero rows and columns add nothing to any result, and spare the kernels all tails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Padded {
+    pub shape: Shape,
+    /// Model width.
+    pub d: usize,
+    /// Inner width.
+    pub ip: usize,
+    /// States: 16, 32 or 64.
+    pub n: usize,
+    /// Taps: 4 or 8.
+    pub k: usize,
+    /// Rank of dt.
+    pub r: usize,
+}
+
+/// Widths are multiples of it.
+const EIGHT: usize = 8;
+/// The largest width whose sums over rows fit into shared memory.
+const WIDEST: usize = 4096;
+
+impl Padded {
+    /// # Errors
+    /// When the kernels do not have the shape.
+    pub fn new(shape: Shape) -> Result<Self, TrainingError> {
+        let least = |sizes: &[usize], size: usize| sizes.iter().copied().find(|&padded| padded >= size);
+        let refuse = |what, size, most| Err(TrainingError::Shape { what, size, most });
+        if shape.d > WIDEST {
+            return refuse("a model width", shape.d, WIDEST);
+        }
+        let Some(n) = least(&[16, 32, 64], shape.n) else { return refuse("a state size", shape.n, 64) };
+        let Some(k) = least(&[4, 8], shape.k) else { return refuse("a convolution width", shape.k, 8) };
+        let eight = |size: usize| size.next_multiple_of(EIGHT);
+        Ok(Self { shape, d: eight(shape.d), ip: eight(shape.d_in), n, k, r: eight(shape.r) })
+    }
+
+    /// Width of x_proj's output: dt, B, C.
+    pub fn width(&self) -> usize {
+        self.r + 2 * self.n
+    }
+
+    /// Values of A_log, D and dt's bias together.
+    pub fn scan_values(&self) -> usize {
+        self.ip * (self.n + 2)
+    }
+
+    /// Pieces of 128 columns that the norm's kernels hold of a row. The last are too many for registers: right, but slow.
+    pub fn norm_pieces(&self) -> usize {
+        match self.d {
+            0..=256 => 2,
+            257..=1024 => 8,
+            _ => WIDEST / 128,
+        }
+    }
+
+    /// Channels that a thread of the scan holds, forward and backward: the fastest that registers allow.
+    pub fn scan_channels(&self) -> [usize; 2] {
+        match self.n {
+            16 => [2, 4],
+            32 => [2, 2],
+            _ => [1, 1],
+        }
+    }
+
+    /// Blocks of channels of the scan, forward and backward.
+    pub fn scan_blocks(&self) -> [usize; 2] {
+        self.scan_channels().map(|channels| self.ip.div_ceil(32 * channels))
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests on a GPU. Where there is no card, a line says so and nothing is tested.
+#![cfg(feature = "cuda")]
+
+// The attribute tells clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
+mod training;
