@@ -54,6 +54,9 @@ pub(crate) struct BenchServeArgs {
     /// Where the started server computes [default: auto]
     #[arg(long, value_enum, conflicts_with = "address")]
     device: Option<Device>,
+    /// Bytes of states that the started server has ready in memory [default: the server's]
+    #[arg(long, value_name = "BYTES", conflicts_with = "address")]
+    session_memory_bytes: Option<u64>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_name = "N", conflicts_with = "address")]
     threads: Option<u16>,
@@ -112,7 +115,8 @@ async fn measure(args: &BenchServeArgs, duration: Duration) -> Result<()> {
     print(&fleet.describe())?;
     print(load::HEADER)?;
     if let Some(rate) = args.rate {
-        let shape = Shape { message: args.message, horizon: args.horizon, ..args.shape(args.events) };
+        let message = args.message.min(args.sessions);
+        let shape = Shape { message, horizon: args.horizon, ..args.shape(args.events) };
         let load = Load { shape, duration, rate: Some(rate) };
         print(&load.run(&fleet).await?)?;
         return fleet.close().await;
@@ -133,7 +137,7 @@ async fn measure(args: &BenchServeArgs, duration: Duration) -> Result<()> {
 /// The kinds of load of the standard report.
 fn standard(args: &BenchServeArgs, series: bool) -> Vec<Shape> {
     let single = args.shape(1);
-    let shapes = [single, args.shape(64), Shape { message: MESSAGE, ..single }];
+    let shapes = [single, args.shape(64), Shape { message: MESSAGE.min(args.sessions), ..single }];
     let horizons = [None, Some(HORIZON)].into_iter().take(if series { 2 } else { 1 });
     horizons.flat_map(|horizon| shapes.map(|shape| Shape { horizon, ..shape })).collect()
 }

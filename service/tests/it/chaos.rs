@@ -29,16 +29,18 @@ use crate::{
 
 /// Few states fit into memory, so that they go to disk and come back all the time.
 const SETTINGS: &str = "[limits]\nsession_memory_bytes = 400000\n";
-const ARGUMENTS: &str = "--model series-stream-1 --model dna --metrics-listen 127.0.0.1:0 --config chaos.toml";
+const ARGUMENTS: &str = "--model series-stream-1 --model dna";
+const DISTURBED: &str =
+    "--model series-stream-1 --model dna --metrics-listen 127.0.0.1:0 --config chaos.toml --data-dir kept";
 
 /// A reply that does not come for so long never comes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Kills and restarts a server; in the end stops it gracefully, and starts it once more.
 fn havoc(folder: &Path, world: &World, replies: &mpsc::Receiver<()>, (seed, kills): (u64, u64)) -> Server {
-    let (mut draw, arguments) = (Draw(seed), format!("{ARGUMENTS} --data-dir kept"));
+    let mut draw = Draw(seed);
     for kill in 0..kills {
-        let mut server = Server::spawn(folder, &arguments);
+        let mut server = Server::spawn(folder, DISTURBED);
         if draw.below(4) == 0 {
             // While it brings the sessions back.
             server.says("unspool answers probes on ");
@@ -52,7 +54,7 @@ fn havoc(folder: &Path, world: &World, replies: &mpsc::Receiver<()>, (seed, kill
             println!("{} kills, {} replies", kill + 1, world.replies.lock().unwrap().len());
         }
     }
-    let (server, address) = Server::start(folder, &arguments);
+    let (server, address) = Server::start(folder, DISTURBED);
     world.address.send_replace(address);
     // The clients end with replies from this one.
     world.done.store(true, SeqCst);
@@ -67,7 +69,7 @@ fn killed_at_random_while_clients_go_on() {
     let (said, replies) = mpsc::channel();
     let world = Arc::new(World::new(said));
     // The first server opens the sessions.
-    let (server, address) = Server::start(folder.path(), &format!("{ARGUMENTS} --data-dir kept"));
+    let (server, address) = Server::start(folder.path(), DISTURBED);
     world.address.send_replace(address);
     runtime.block_on(async { join_all((0..SESSIONS).map(|session| open(&world, session))).await });
     server.kill();
@@ -81,7 +83,7 @@ fn killed_at_random_while_clients_go_on() {
         runtime.block_on(join_all(clients)).into_iter().flat_map(|client| client.unwrap()).collect();
     // What a graceful stop hands over is the same.
     server.stop();
-    let (server, address) = Server::start(folder.path(), &format!("{ARGUMENTS} --data-dir kept"));
+    let (server, address) = Server::start(folder.path(), DISTURBED);
     world.address.send_replace(address);
     let after_chaos = runtime.block_on(finals(&world));
     server.stop();

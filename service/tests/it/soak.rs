@@ -12,7 +12,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{runtime::Runtime, time::sleep};
-use tonic::{Status, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use unspool_proto::v1::{
     AppendRequest, Durability, Events, ListRequest, OpenRequest, Pooling, ReadRequest, SessionOptions, StreamRequest,
     events::Kind, session_service_client::SessionServiceClient, stream_result::Outcome,
@@ -24,13 +24,14 @@ use crate::{
 };
 
 /// Sessions of a wave, and of those that live through all of them.
-const WAVE: u64 = 1000;
+const WAVE: u64 = 2000;
 const LASTING: u64 = 100;
 /// A tenth of a wave's states fit into memory; the log is small, so that states are saved all the time.
 const SETTINGS: &str = "[limits]\nsession_memory_bytes = 500000\n";
-/// Bytes of memory and of disk that may come on top of the first waves', however many follow.
-const SLACK_BYTES: u64 = 96 << 20;
-const SECOND: u64 = 1;
+/// Bytes of memory and of disk that may come on top of the first waves', however many follow: a wave's states alone are 12 MB.
+const SLACK_BYTES: u64 = 32 << 20;
+/// How long a session of a wave lives without being used, in seconds.
+const SHORT_TTL_S: u64 = 2;
 
 type Client = SessionServiceClient<Channel>;
 
@@ -56,6 +57,8 @@ async fn appended(client: &Client, ids: &[String], number: u64) -> Vec<Vec<f32>>
     let results = replies.into_iter().flat_map(|reply| reply.results);
     let reply = |outcome| match outcome {
         Some(Outcome::Reply(reply)) => reply.embeddings,
+        // On a slow machine it has expired already.
+        Some(Outcome::Failure(failure)) if failure.code == Code::NotFound as u32 => vec![],
         other => panic!("{other:?}"),
     };
     results.map(|result| reply(result.outcome)).collect()
@@ -105,7 +108,7 @@ fn sessions_come_and_go_in_bounded_memory() {
         let mut first = None;
         for wave in 1..=waves {
             let passing = ids(&format!("wave{wave}"), WAVE);
-            opened(&passing, SECOND).await.unwrap();
+            opened(&passing, SHORT_TTL_S).await.unwrap();
             appended(&client, &passing, 1).await;
             // Meanwhile on disk, these come back; all have taken in the same, so all are the same.
             let embeddings = appended(&client, &lasting, wave).await;

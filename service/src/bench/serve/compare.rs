@@ -112,7 +112,8 @@ async fn rounds(args: &BenchServeArgs, server: &Server, duration: Duration) -> R
 async fn embed(args: &BenchServeArgs, server: &Server, duration: Duration) -> Result<()> {
     let local = Local::load(args, 0)?;
     let sequences: Vec<_> = (0..BATCH.0).map(|seed| draw::events(local.kind(), seed, (0, BATCH.1))).collect();
-    let wire = sequences.iter().map(|events| v1::Sequence { id: String::new(), events: Some(events.clone().into_wire()) });
+    let wire =
+        sequences.iter().map(|events| v1::Sequence { id: String::new(), events: Some(events.clone().into_wire()) });
     let request = v1::EmbedRequest { sequences: wire.collect(), ..v1::EmbedRequest::default() };
     let mut client = EmbeddingServiceClient::new(connect(server.address()).await?);
     let (mut looped, mut called, mut times) = (Duration::ZERO, Duration::ZERO, 0);

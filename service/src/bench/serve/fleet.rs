@@ -167,7 +167,8 @@ impl Session {
 /// # Errors
 /// When nobody listens there.
 pub(super) async fn connect(address: SocketAddr) -> Result<Channel> {
-    let refused = |error: tonic::transport::Error| Error::Usage(format!("{address}: no server answers there ({error})"));
+    let refused =
+        |error: tonic::transport::Error| Error::Usage(format!("{address}: no server answers there ({error})"));
     Endpoint::from_shared(format!("http://{address}")).map_err(refused)?.connect().await.map_err(refused)
 }
 

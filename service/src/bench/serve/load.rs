@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{calls, fleet::Fleet, streams};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Of the lines that [`Load::run`] gives.
 pub(super) const HEADER: &str = "                                        events/s                       from when due to the reply, ms\n\
@@ -43,7 +43,9 @@ impl Load {
             None if shape.message == 0 => Some(calls::flood(fleet, shape, duration).await?),
             None => Some(streams::flood(fleet, shape, duration).await?),
         };
-        let offered = self.rate.or(most.map(|most| most / 2.0)).unwrap_or_default();
+        let offered = self.rate.or(most.map(|most| most / 2.0)).filter(|offered| *offered > 0.0);
+        let offered =
+            offered.ok_or_else(|| Error::Usage("nothing was answered in time: give a longer --duration-s".into()))?;
         let tally = match shape.message {
             0 => calls::at_rate(fleet, (shape, offered), duration).await?,
             _ => streams::at_rate(fleet, (shape, offered), duration).await?,

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::{
-    BenchServeArgs, calls,
-    fleet::Fleet,
-    load::Shape,
-    process::Server,
+use super::{BenchServeArgs, calls, fleet::Fleet, load::Shape, process::Server};
+use crate::{
+    error::{Error, Result},
+    print,
 };
-use crate::{error::Result, print};
 
 /// How many times too much.
 const TIMES: f64 = 10.0;
@@ -17,7 +15,7 @@ const LIMITS: &str = "waiting_tokens = 8192\n";
 /// Rows of hidden states that a call's events make.
 const ROWS: u32 = 64;
 /// Sessions and connections: so many that their number holds nothing back.
-const CLIENTS: (u32, u16) = (4096, 8);
+const CLIENTS: (u32, u16) = (2048, 8);
 
 /// Prints what comes of it.
 ///
@@ -28,6 +26,9 @@ pub(super) async fn run(args: &BenchServeArgs, duration: Duration) -> Result<()>
     let fleet = Fleet::open((server.address(), ""), CLIENTS.0, CLIENTS.1).await?;
     let shape: Shape = args.shape(ROWS * fleet.row_events());
     let full = calls::flood(&fleet, shape, duration).await?;
+    if full <= 0.0 {
+        return Err(Error::Usage("no call was answered in time: give a longer --duration-s".into()));
+    }
     let tally = calls::at_rate(&fleet, (shape, TIMES * full), duration).await?;
     let (counts, served, lost) = (tally.counts(), tally.rate(), fleet.lost().await?);
     print(&format!("\nTen times too much, calls of {} events, at most 8,192 rows waiting, events/s", shape.events))?;

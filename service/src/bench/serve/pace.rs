@@ -9,7 +9,11 @@ use std::{
 /// thread of its own: a timer of the runtime's is as coarse as a millisecond.
 ///
 /// If this thread is held up, arrivals come late but stay due when they were: the wait is the server's to answer for.
-pub(super) async fn arrivals(rate: f64, (start, end): (Instant, Instant), arrive: impl FnMut(u64, Instant) + Send + 'static) {
+pub(super) async fn arrivals(
+    rate: f64,
+    (start, end): (Instant, Instant),
+    arrive: impl FnMut(u64, Instant) + Send + 'static,
+) {
     let mut arrive = arrive;
     let paced = tokio::task::spawn_blocking(move || {
         for number in 0.. {

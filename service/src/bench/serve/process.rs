@@ -32,7 +32,8 @@ impl Server {
     pub(super) fn start(args: &BenchServeArgs, limits: &str) -> Result<Self> {
         let failed = |source| Error::Io { path: "settings of the server".into(), source };
         let mut config = NamedTempFile::new().map_err(failed)?;
-        write!(config, "[limits]\n{limits}").map_err(failed)?;
+        let memory = args.session_memory_bytes.map(|bytes| format!("session_memory_bytes = {bytes}\n"));
+        write!(config, "[limits]\n{limits}{}", memory.unwrap_or_default()).map_err(failed)?;
         let mut command = command()?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--model", &args.model, "--config"]).arg(config.path());
         if let Some(dir) = &args.data_dir {

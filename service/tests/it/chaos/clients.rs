@@ -9,13 +9,13 @@ use std::{
     },
 };
 
-use futures::{StreamExt, stream};
 use prost::Message;
 use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 use unspool_proto::v1::{
-    AppendResponse, Durability, ForecastOptions, Pooling, ReadRequest, StreamRequest,
+    AppendRequest, AppendResponse, Durability, ForecastOptions, Pooling, ReadRequest, StreamRequest,
     session_service_client::SessionServiceClient, stream_result::Outcome,
 };
 
@@ -48,6 +48,22 @@ struct Progress {
     number: u64,
     /// The last that was acknowledged as durable.
     durable: u64,
+    /// The last that was acknowledged at all.
+    most: u64,
+    /// An append was sent, and nothing is known of it yet.
+    open: bool,
+}
+
+impl Progress {
+    fn new(session: u64) -> Self {
+        Self { session, number: 1, durable: 0, most: 0, open: false }
+    }
+
+    /// The next append, which is on its way from now on.
+    fn next(&mut self) -> AppendRequest {
+        self.open = true;
+        input::append(self.session, self.number)
+    }
 }
 
 impl World {
@@ -88,6 +104,7 @@ impl World {
         let before = self.replies.lock().unwrap().insert((session, number), bytes.clone());
         assert!(before.as_ref().is_none_or(|before| *before == bytes), "session {session}, append {number} again");
         self.replayed.fetch_add(u64::from(replayed || before.is_some()), SeqCst);
+        (progress.most, progress.open) = (progress.most.max(number), false);
         progress.number += 1;
         // The killer may have finished.
         let _ = self.said.send(());
@@ -95,20 +112,21 @@ impl World {
 
     /// The server expects another number: only what was not called durable may be lost.
     fn expects(&self, progress: &mut Progress, expected: u64) {
-        let Progress { session, number, durable } = *progress;
+        let Progress { session, number, durable, .. } = *progress;
         assert!(expected > durable, "session {session}: {expected} is expected, {durable} was durable");
         assert!(expected < number, "session {session}: {expected} is expected, {number} was sent");
         self.back.fetch_add(1, SeqCst);
         progress.number = expected;
     }
 
+    /// There is more to append, or to find out.
     fn goes_on(&self, progress: &Progress) -> bool {
-        progress.number <= LEAST || !self.done.load(SeqCst)
+        progress.open || progress.number <= progress.most.max(LEAST) || !self.done.load(SeqCst)
     }
 
     /// All appends of a session up to `last`, on a server that nobody disturbs.
     pub(super) async fn replay(&self, session: u64, last: u64) {
-        let (mut client, mut progress) = (self.client().await, Progress { session, number: 1, durable: 0 });
+        let (mut client, mut progress) = (self.client().await, Progress::new(session));
         while progress.number <= last {
             // This server has no disk.
             let mut request = input::append(session, progress.number);
@@ -133,9 +151,9 @@ pub(super) async fn open(world: &World, session: u64) {
 
 /// A client with one session: append after append. Gives the last number.
 pub(super) async fn alone(world: Arc<World>, session: u64) -> Vec<u64> {
-    let (mut client, mut progress) = (world.client().await, Progress { session, number: 1, durable: 0 });
+    let (mut client, mut progress) = (world.client().await, Progress::new(session));
     while world.goes_on(&progress) {
-        match client.append(input::append(session, progress.number)).await {
+        match client.append(progress.next()).await {
             Ok(reply) => world.note(&mut progress, reply.into_inner()),
             Err(status) if broken(&status) => client = world.client().await,
             Err(status) => {
@@ -150,7 +168,7 @@ pub(super) async fn alone(world: Arc<World>, session: u64) -> Vec<u64> {
 
 /// A client with a stream for many sessions: each message has an append for all of them. Gives the last numbers.
 pub(super) async fn together(world: Arc<World>, sessions: Vec<u64>) -> Vec<u64> {
-    let mut all: Vec<_> = sessions.into_iter().map(|session| Progress { session, number: 1, durable: 0 }).collect();
+    let mut all: Vec<_> = sessions.into_iter().map(|session| Progress::new(session)).collect();
     while all.iter().any(|progress| world.goes_on(progress)) {
         // Broken streams begin again, from where each session is.
         let _ = stream_on(&world, &mut all).await;
@@ -160,11 +178,10 @@ pub(super) async fn together(world: Arc<World>, sessions: Vec<u64>) -> Vec<u64> 
 
 async fn stream_on(world: &World, all: &mut [Progress]) -> Result<(), Status> {
     let (sender, messages) = tokio::sync::mpsc::channel(1);
-    let messages = stream::unfold(messages, |mut messages| async { Some((messages.recv().await?, messages)) });
     let mut client = world.client().await;
-    let mut replies = client.stream(messages.boxed()).await?.into_inner();
+    let mut replies = client.stream(ReceiverStream::new(messages)).await?.into_inner();
     while all.iter().any(|progress| world.goes_on(progress)) {
-        let appends = all.iter().map(|progress| input::append(progress.session, progress.number)).collect();
+        let appends = all.iter_mut().map(Progress::next).collect();
         let gone = |_| Status::unavailable("the stream is broken");
         sender.send(StreamRequest { tag: 7, appends }).await.map_err(gone)?;
         let reply = replies.message().await?.ok_or_else(|| Status::unavailable("the stream ended"))?;
