@@ -95,15 +95,16 @@ impl Lane {
 
 impl Active {
     fn part<'a>(&'a self, chunk: &'a Chunk) -> Option<Append<'a>> {
-        let Subject::Session { key, number } = &self.task.subject else { return None };
+        let Subject::Session { key, number, .. } = &self.task.subject else { return None };
         let (number, offset, last) = (*number, self.given, chunk.end == End::Complete);
         Some(Append { key, number, offset, events: chunk.events.as_model(), last })
     }
 
     fn applied(&mut self, applied: Applied) {
         let Applied { position, output, state, repeated, durable, .. } = applied;
+        let route_changed = *state.route() != self.task.model.info().route;
         (self.output, self.state) = (output, Some(state));
-        self.appended = Some(Appended { position, repeated, durable });
+        self.appended = Some(Appended { position, repeated, route_changed, durable });
     }
 }
 

@@ -19,8 +19,6 @@ use crate::{
     print,
 };
 
-/// Calls of one side before the next one's turn.
-const TURN: usize = 50;
 /// Turns of each side of the batched comparison.
 const TURNS: u32 = 5;
 /// Sequences of the batch that is embedded, and events of each.
@@ -47,26 +45,22 @@ async fn singles(args: &BenchServeArgs, server: &Server, duration: Duration) -> 
         _ => return Err(Error::Fault),
     };
     let (mut alone, mut echoed, mut appended) = (Latencies::new()?, Latencies::new()?, Latencies::new()?);
-    let end = Instant::now() + 2 * duration;
-    let mut warm = false;
-    while Instant::now() < end {
-        for _ in 0..TURN {
-            alone.record(local.round(false)?);
-        }
-        let mut session = session.lock().await;
-        for _ in 0..TURN {
-            let (request, begun) = (session.append(shape), Instant::now());
-            echo::call(&echo_channel, request).await.map_err(Error::call("Echo"))?;
-            echoed.record(begun.elapsed());
-        }
-        for _ in 0..TURN {
-            let (request, begun) = (session.append(shape), Instant::now());
-            client.append(request).await.map_err(Error::call("Append"))?;
-            appended.record(begun.elapsed());
-            session.moved(shape);
-        }
-        if !std::mem::replace(&mut warm, true) {
-            (alone, echoed, appended) = (Latencies::new()?, Latencies::new()?, Latencies::new()?);
+    let mut session = session.lock().await;
+    let begin = Instant::now();
+    // The sides take turns event by event: each finds the machine as an event does that comes by itself.
+    while begin.elapsed() < 3 * duration {
+        let counted = begin.elapsed() > duration / 2;
+        let one = local.round(false)?;
+        let (request, begun) = (session.append(shape), Instant::now());
+        echo::call(&echo_channel, request).await.map_err(Error::call("Echo"))?;
+        let (two, request, begun) = (begun.elapsed(), session.append(shape), Instant::now());
+        client.append(request).await.map_err(Error::call("Append"))?;
+        let three = begun.elapsed();
+        session.moved(shape);
+        if counted {
+            alone.record(one);
+            echoed.record(two);
+            appended.record(three);
         }
     }
     print("\nSingle events of one session, one at a time, µs                      p50       p99")?;
