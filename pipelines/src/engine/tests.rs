@@ -158,11 +158,12 @@ fn a_full_queue_says_when_to_come_back() {
     let (engine, go, _begun) = held(options);
     let put = |owner, len| engine.submit(vec![task(&dna, owner, bases(len, 0))]);
     assert!(matches!(put(0, 51).err(), Some(Error::TooLarge { tokens: 51, limit: 50 })));
-    let _first = put(0, 30).expect("room");
-    let refused = put(0, 21).err().expect("more than the owner's share");
-    assert!(matches!(refused, Error::Full { waiting: 30, retry_after } if retry_after > Duration::ZERO), "{refused}");
+    // Longer than a pack: it is there still when the engine stands.
+    let _first = put(0, 40).expect("room");
+    let refused = put(0, 11).err().expect("more than the owner's share");
+    assert!(matches!(refused, Error::Full { waiting: 40, retry_after } if retry_after > Duration::ZERO), "{refused}");
     let _second = put(1, 50).expect("another owner has its own share");
-    assert!(matches!(put(2, 21).err(), Some(Error::Full { waiting: 80, .. })), "above the whole limit");
+    assert!(matches!(put(2, 11).err(), Some(Error::Full { waiting: 90, .. })), "above the whole limit");
     drop(go);
 }
 

@@ -48,7 +48,7 @@ fn havoc(folder: &Path, world: &World, replies: &mpsc::Receiver<()>, (seed, kill
             continue;
         }
         world.address.send_replace(server.ready());
-        (0..1 + draw.below(80)).for_each(|_| replies.recv_timeout(PATIENCE).map(|()| ()).unwrap());
+        (0..1 + draw.below(80)).for_each(|_| replies.recv_timeout(PATIENCE).unwrap());
         server.kill();
         if kill % 50 == 49 {
             println!("{} kills, {} replies", kill + 1, world.replies.lock().unwrap().len());

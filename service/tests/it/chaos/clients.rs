@@ -168,7 +168,7 @@ pub(super) async fn alone(world: Arc<World>, session: u64) -> Vec<u64> {
 
 /// A client with a stream for many sessions: each message has an append for all of them. Gives the last numbers.
 pub(super) async fn together(world: Arc<World>, sessions: Vec<u64>) -> Vec<u64> {
-    let mut all: Vec<_> = sessions.into_iter().map(|session| Progress::new(session)).collect();
+    let mut all: Vec<_> = sessions.into_iter().map(Progress::new).collect();
     while all.iter().any(|progress| world.goes_on(progress)) {
         // Broken streams begin again, from where each session is.
         let _ = stream_on(&world, &mut all).await;
