@@ -29,7 +29,7 @@ use self::{
     process::Server,
 };
 use crate::{
-    args::Device,
+    args::DeviceArgs,
     error::{Error, Result},
     print,
 };
@@ -51,15 +51,14 @@ pub(crate) struct BenchServeArgs {
     /// Where the started server keeps sessions [default: in memory only]
     #[arg(long, value_name = "DIR", conflicts_with = "address")]
     data_dir: Option<PathBuf>,
-    /// Where the started server computes [default: auto]
-    #[arg(long, value_enum, conflicts_with = "address")]
-    device: Option<Device>,
     /// Bytes of states that the started server has ready in memory [default: the server's]
     #[arg(long, value_name = "BYTES", conflicts_with = "address")]
     session_memory_bytes: Option<u64>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_name = "N", conflicts_with = "address")]
     threads: Option<u16>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Sessions that events arrive for, in turn
     #[arg(long, value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..))]
     sessions: u32,

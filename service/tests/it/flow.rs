@@ -60,7 +60,7 @@ fn a_slow_reader_holds_up_nobody_else_and_gets_everything() {
         let counted = Arc::clone(&taken);
         let messages = stream::iter(1..=MESSAGES).map(move |tag| {
             counted.fetch_add(1, SeqCst);
-            let appends = (0..SESSIONS).map(|session| append(&format!("slow-{session}"), tag, 4000)).collect();
+            let appends = (0..SESSIONS).map(|session| append(&format!("slow-{session}"), tag, 2000)).collect();
             StreamRequest { tag, appends }
         });
         let mut replies = slow.stream(messages).await.unwrap().into_inner();
@@ -79,7 +79,7 @@ fn a_slow_reader_holds_up_nobody_else_and_gets_everything() {
             assert_eq!(reply.tag, tag);
             for result in reply.results {
                 let Some(Outcome::Reply(reply)) = result.outcome else { panic!("{result:?}") };
-                assert_eq!((reply.position, reply.scores.len()), (tag * 4000, 4000));
+                assert_eq!((reply.position, reply.scores.len()), (tag * 2000, 2000));
             }
         }
         assert!(replies.message().await.unwrap().is_none());

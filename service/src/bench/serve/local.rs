@@ -10,6 +10,7 @@ use unspool_proto::v1::InputKind;
 
 use super::{BenchServeArgs, HORIZON, draw};
 use crate::{
+    args::DeviceArgs,
     error::{Error, Result},
     serve::{Config, Registry, ServeArgs},
 };
@@ -27,8 +28,9 @@ impl Local {
     /// # Errors
     /// When it cannot be loaded.
     pub(super) fn load(args: &BenchServeArgs, sequences: u32) -> Result<Self> {
-        let (device, threads, model) = (args.device, args.threads, vec![args.model.clone()]);
-        let config = Config::new(ServeArgs { device, threads, model, ..ServeArgs::default() })?;
+        let DeviceArgs { device, weights } = args.device;
+        let (device, weights, model) = (Some(device), Some(weights), vec![args.model.clone()]);
+        let config = Config::new(ServeArgs { device, weights, model, threads: args.threads, ..ServeArgs::default() })?;
         let model = Registry::load(&config)?.all().pop().ok_or(Error::Fault)?;
         let states = (0..sequences).map(|_| Ok(model.open(&Options::default())?)).collect::<Result<_>>()?;
         Ok(Self { model, states, position: 0 })

@@ -7,11 +7,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use clap::ValueEnum;
 use tempfile::NamedTempFile;
 
 use super::BenchServeArgs;
-use crate::error::{Error, Result};
+use crate::{
+    args::DeviceArgs,
+    error::{Error, Result},
+};
 
 /// Variables that are meant for a server that is started here too: they change no bit.
 const KEPT: [&str; 2] = ["UNSPOOL_ISA", "UNSPOOL_THREADS"];
@@ -39,9 +41,8 @@ impl Server {
         if let Some(dir) = &args.data_dir {
             command.arg("--data-dir").arg(dir);
         }
-        if let Some(device) = args.device.and_then(|device| device.to_possible_value()) {
-            command.args(["--device", device.get_name()]);
-        }
+        let DeviceArgs { device, weights } = args.device;
+        command.args(["--device", &device.to_string(), "--weights", &weights.to_string()]);
         if let Some(threads) = args.threads {
             command.args(["--threads", &threads.to_string()]);
         }
