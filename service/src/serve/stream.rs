@@ -80,7 +80,7 @@ async fn submit(app: &App, prepared: Vec<CallResult<(engine::Task, Wish)>>) -> V
         }));
     }
     let mut tickets = loop {
-        match app.engine.submit(tasks.clone()) {
+        match app.engine.offer(&mut tasks) {
             Ok(tickets) => break tickets.into_iter(),
             Err(engine::Error::Full { retry_after, .. }) => tokio::time::sleep(shorter(retry_after)).await,
             Err(error) => return wishes.into_iter().map(|wish| wish.and(Err(error.clone().into()))).collect(),
