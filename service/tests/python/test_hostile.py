@@ -1,8 +1,8 @@
 """Requests that nobody should send, to every method: each gets a refusal that says why, and the server goes on."""
 
-import random
+import json, random
 
-import grpc, pytest
+import grpc, pyarrow, pytest
 
 from conftest import Server
 from test_serve import V1, VALUES, append, embedding, events, forecast, model, session, sessions
@@ -79,6 +79,52 @@ def test_malformed(small):
     stub = sessions.SessionServiceStub(channel)
     stub.Open(session.OpenRequest(session_id="sound"))
     assert stub.Append(append(1, VALUES, "sound")).position == len(VALUES)
+
+
+def field(number, data):
+    """A field of bytes, as protobuf writes it."""
+
+    def varint(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def test_malformed_columns(small):
+    table = pyarrow.record_batch({"id": ["x", "y"], "values": [VALUES, VALUES[:100]]})
+
+    def parts(message):
+        """Header and body of an encapsulated Arrow message."""
+        data = bytes(message)
+        length = int.from_bytes(data[4:8], "little")
+        return data[8 : 8 + length], data[8 + length :]
+
+    def flight(message, change=lambda data: data, extra=b""):
+        header, body = parts(message)
+        return extra + field(2, change(header)) + field(1000, change(body))
+
+    descriptor = field(1, b"\x08\x02" + field(2, json.dumps({"call": "embed"}).encode()))
+    draw, channel = random.Random(6), small.channel()
+    exchange = channel.stream_stream("/arrow.flight.protocol.FlightService/DoExchange")
+    schema, batch = table.schema.serialize(), table.serialize()
+    assert len(list(exchange(iter([flight(schema, extra=descriptor), flight(batch)])))) == 2
+    for _ in range(150):
+        change = lambda data: mutated(draw, data) if draw.randrange(2) else data
+        try:
+            list(exchange(iter([flight(schema, change, descriptor), flight(batch, change)]), timeout=30))
+        except grpc.RpcError as error:
+            assert error.code() in BAD | {Code.INTERNAL} and "a fault" not in error.details(), error.details()
+    ipc = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(ipc, table.schema) as writer:
+        writer.write_batch(table)
+    embed = V1["embedding"][1].EmbeddingServiceStub(channel).Embed
+    good = ipc.getvalue().to_pybytes()
+    assert len(embed(embedding.EmbedRequest(arrow_ipc=good)).arrow_ipc) > 0
+    for _ in range(150):
+        try:
+            embed(embedding.EmbedRequest(arrow_ipc=mutated(draw, good)), timeout=30)
+        except grpc.RpcError as error:
+            assert error.code() in BAD and "a fault" not in error.details(), error.details()
 
 
 def test_limits(small):
