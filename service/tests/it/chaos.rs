@@ -27,8 +27,8 @@ use crate::{
     server::{Draw, Server, setting},
 };
 
-/// Few states fit into memory, so that they go to disk and come back all the time.
-const SETTINGS: &str = "[limits]\nsession_memory_bytes = 400000\n";
+/// Few states fit into memory, so that they go to disk and come back all the time; and the log's files go soon.
+const SETTINGS: &str = "[limits]\nsession_memory_bytes = 400000\nsession_log_bytes = 100000\n";
 const ARGUMENTS: &str = "--model series-stream-1 --model dna";
 const DISTURBED: &str =
     "--model series-stream-1 --model dna --metrics-listen 127.0.0.1:0 --config chaos.toml --data-dir kept";

@@ -26,8 +26,8 @@ use crate::{
 /// Sessions of a wave, and of those that live through all of them.
 const WAVE: u64 = 2000;
 const LASTING: u64 = 100;
-/// A tenth of a wave's states fit into memory; the log is small, so that states are saved all the time.
-const SETTINGS: &str = "[limits]\nsession_memory_bytes = 500000\n";
+/// A twentieth of a wave's states fit into memory; the log is small, so that states are saved all the time.
+const SETTINGS: &str = "[limits]\nsession_memory_bytes = 500000\nsession_log_bytes = 8000000\n";
 /// Bytes of memory and of disk that may come on top of the first waves', however many follow: a wave's states alone are 12 MB.
 const SLACK_BYTES: u64 = 32 << 20;
 /// How long a session of a wave lives without being used, in seconds.
