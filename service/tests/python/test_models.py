@@ -1,6 +1,6 @@
 """Models that come and go, sessions that stay with theirs, DNA, Arrow payloads, and states that move to another server."""
 
-import io, subprocess
+import hashlib, io, subprocess
 
 import grpc, pyarrow, pytest
 
@@ -105,3 +105,25 @@ def test_a_state_moves_to_another_server(server, tmp_path):
     assert there.Append(append(1, VALUES, "moved")).replayed
     assert stub.Append(append(2, VALUES, "moves", **more)).quantiles == there.Append(append(2, VALUES, "moved", **more)).quantiles
     assert other.stop() == 0
+
+
+def test_a_long_prefill_starves_nobody(folder):
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("greedy", "modest")}
+    tenants = "".join(f"[[tenants]]\nname = '{n}'\ntoken_sha256 = ['{h}']\n" for n, h in hashes.items())
+    (folder / "u.toml").write_text(tenants)
+    server = Server("--config", "u.toml", "--model", "shelf/dna-1", "--threads", "1", folder=folder)
+    token = lambda name: [("authorization", f"Bearer {name}")]
+    embed = V1["embedding"][1].EmbeddingServiceStub(server.channel()).Embed
+    long = embedding.EmbedRequest(sequences=[embedding.Sequence(events=events.Events(bases="ACGTTGCA" * 65_536))])
+    # As much as the tenant's share of the queue takes.
+    flood = embed.future(long, metadata=token("greedy"))
+    stub = sessions.SessionServiceStub(server.channel())
+    stub.Open(session.OpenRequest(session_id="s"), metadata=token("modest"))
+    for number in range(1, 21):
+        assert stub.Append(dna(number, "A", "s"), metadata=token("modest")).position == number
+    # They were all answered in the midst of it.
+    assert not flood.done()
+    full = refused(lambda: embed(long, metadata=token("greedy")), grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert any(key == "grpc-status-details-bin" for key, _ in full.trailing_metadata())
+    assert flood.result().embeddings[0].events == 8 * 65_536
+    assert server.stop() == 0
