@@ -108,7 +108,15 @@ impl Engine {
     /// # Errors
     /// [`Error::Full`] when they do not fit, [`Error::Model`] when a model does not take a task's events,
     /// [`Error::Closing`] after [`Engine::close`].
-    pub fn submit(&self, tasks: Vec<Task>) -> Result<Vec<Ticket>> {
+    pub fn submit(&self, mut tasks: Vec<Task>) -> Result<Vec<Ticket>> {
+        self.offer(&mut tasks)
+    }
+
+    /// As [`Engine::submit`]; what is refused stays in `tasks`, for another try.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn offer(&self, tasks: &mut Vec<Task>) -> Result<Vec<Ticket>> {
         tasks.iter().try_for_each(Task::check)?;
         self.inbox.put(tasks)
     }

@@ -1,10 +1,11 @@
 //! `unspool bench`: measurements that anyone can repeat.
 
 mod encoder;
+mod serve;
 
 use clap::Subcommand;
 
-use self::encoder::BenchEncoderArgs;
+use self::{encoder::BenchEncoderArgs, serve::BenchServeArgs};
 use crate::error::Result;
 
 /// What to measure.
@@ -17,14 +18,29 @@ pub(crate) enum BenchCommand {
                             median of the runs after three to warm up. A CPU runs smaller forms of the cases."
     )]
     Encoder(BenchEncoderArgs),
+    /// Put load on a server: latencies and throughput at a fixed rate of arrivals
+    #[command(
+        after_help = "Examples:\n  unspool bench serve\n  unspool bench serve --model dna-model --sessions 1000\n  \
+                            unspool bench serve --rate 50000 --sessions 20000 --message 500 --duration-s 30\n  unspool \
+                            bench serve --address 127.0.0.1:50051 --rate 200 --events 64 --horizon 24\n\nArrivals do not \
+                            wait for replies, and latencies count from when an append was due, so that waiting is in \
+                            them. Without --rate: what the server can take of each kind of load, the latencies at half \
+                            of that, ten times that, and what the service costs beside the encoder alone."
+    )]
+    Serve(Box<BenchServeArgs>),
+    /// A bare echo server, for comparison
+    #[command(hide = true)]
+    Echo,
 }
 
 /// Measures.
 ///
 /// # Errors
-/// When the device cannot be had, or what is measured fails.
+/// When a device, a server or a model cannot be had, or what is measured fails.
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Encoder(args) => encoder::run(args),
+        BenchCommand::Serve(args) => serve::run(*args),
+        BenchCommand::Echo => serve::echo(),
     }
 }

@@ -34,6 +34,14 @@ pub(crate) enum Error {
     /// The model cannot be loaded or made.
     #[error(transparent)]
     Model(#[from] unspool_model::Error),
+    /// A server refused a call.
+    #[error("{method}: {}", status.message())]
+    Call {
+        /// The call's method.
+        method: &'static str,
+        /// The refusal.
+        status: Box<tonic::Status>,
+    },
     /// The operating system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -45,6 +53,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// A server refused this.
+    pub(crate) fn call(method: &'static str) -> impl Fn(tonic::Status) -> Self {
+        move |status| Self::Call { method, status: Box::new(status) }
+    }
+
     /// 2: wrong use; 130: interrupted, as shells say it; 1: data or environment.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -90,7 +90,7 @@ pub(crate) fn run(command: SessionsCommand) -> Result<()> {
 }
 
 fn all(store: &Store, tenant: &str) -> Vec<Key> {
-    let (mut keys, mut after) = (vec![], None::<Box<str>>);
+    let (mut keys, mut after) = (vec![], None::<Arc<str>>);
     loop {
         let page = store.list(tenant.as_bytes(), after.as_deref(), PAGE, now());
         keys.extend(page.sessions.into_iter().map(|info| info.key));

@@ -49,6 +49,8 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Inner {
     new: Vec<Queued>,
+    /// Tasks that have room and are about to come.
+    coming: usize,
     /// All that wait or are being worked on.
     all: Size,
     owners: HashMap<Owner, Size>,
@@ -69,50 +71,63 @@ impl Inbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes tasks in, all or none. They are all of one owner.
-    pub(super) fn put(self: &Arc<Self>, tasks: Vec<Task>) -> Result<Vec<Ticket>> {
+    /// Takes tasks in, all or none.
+    pub(super) fn put(self: &Arc<Self>, tasks: &mut Vec<Task>) -> Result<Vec<Ticket>> {
         let arrived = Instant::now();
+        let sizes: Vec<Size> = tasks.iter().map(|task| Size { tasks: 1, tokens: task.tokens() }).collect();
+        self.reserve(tasks.iter().map(|task| task.owner).zip(sizes.iter().copied()))?;
+        // Their room is kept: nothing is made for tasks that are refused, and nothing while the lock is held.
         let (mut queued, mut tickets) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
-        for task in tasks {
+        for (task, size) in tasks.drain(..).zip(sizes) {
             let (reply, receiver) = oneshot::channel();
             tickets.push(Ticket::new(receiver, Arc::clone(self)));
-            let size = Size { tasks: 1, tokens: task.tokens() };
             queued.push(Queued { task, reply, arrived, size });
         }
         let mut inner = self.lock();
-        if inner.closed {
-            return Err(Error::Closing);
+        inner.coming -= queued.len();
+        // Where the thread broke off meanwhile, the tickets say so.
+        if !inner.ended {
+            inner.new.extend(queued);
         }
-        let share = |limit: usize| limit.saturating_mul(self.options.owner_percent.clamp(1, 100)) / 100;
-        let limit = Size { tasks: self.options.waiting_tasks, tokens: self.options.waiting_tokens };
-        let owner_limit = Size { tasks: share(limit.tasks), tokens: share(limit.tokens) };
-        let mut owners: HashMap<Owner, Size> = HashMap::new();
-        for one in &queued {
-            owners.entry(one.task.owner).or_default().add(one.size);
-        }
-        for (owner, size) in &owners {
-            inner.admits(inner.owners.get(owner).copied().unwrap_or_default(), *size, owner_limit)?;
-        }
-        let all = queued.iter().fold(Size::default(), |all, one| all.plus(one.size));
-        inner.admits(inner.all, all, limit)?;
-        inner.all.add(all);
-        for (owner, size) in owners {
-            inner.owners.entry(owner).or_default().add(size);
-        }
-        inner.new.extend(queued);
         drop(inner);
         self.came.notify_one();
         Ok(tickets)
     }
 
+    /// Keeps room for tasks.
+    fn reserve(&self, tasks: impl Iterator<Item = (Owner, Size)>) -> Result<()> {
+        let share = |limit: usize| limit.saturating_mul(self.options.owner_percent.clamp(1, 100)) / 100;
+        let limit = Size { tasks: self.options.waiting_tasks, tokens: self.options.waiting_tokens };
+        let owner_limit = Size { tasks: share(limit.tasks), tokens: share(limit.tokens) };
+        let (mut all, mut owners) = (Size::default(), HashMap::<Owner, Size>::new());
+        for (owner, size) in tasks {
+            owners.entry(owner).or_default().add(size);
+            all.add(size);
+        }
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Error::Closing);
+        }
+        for (owner, size) in &owners {
+            inner.admits(inner.owners.get(owner).copied().unwrap_or_default(), *size, owner_limit)?;
+        }
+        inner.admits(inner.all, all, limit)?;
+        inner.all.add(all);
+        for (owner, size) in owners {
+            inner.owners.entry(owner).or_default().add(size);
+        }
+        inner.coming += all.tasks;
+        Ok(())
+    }
+
     /// What came since the last call; waits for something if `idle`.
     pub(super) fn take(&self, idle: bool) -> Arrived {
         let mut inner = self.lock();
-        while idle && inner.new.is_empty() && !inner.closed {
+        while idle && inner.new.is_empty() && !inner.no_more() {
             inner = self.came.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         let tasks = std::mem::take(&mut inner.new);
-        Arrived { tasks, abandoned: std::mem::take(&mut inner.abandoned), closed: inner.closed }
+        Arrived { tasks, abandoned: std::mem::take(&mut inner.abandoned), closed: inner.no_more() }
     }
 
     /// A task has left: it was done, refused or dropped.
@@ -157,6 +172,11 @@ impl Inbox {
 }
 
 impl Inner {
+    /// It is closed, and nothing is on its way in.
+    fn no_more(&self) -> bool {
+        self.closed && self.coming == 0
+    }
+
     /// Refuses `more` beside what is `there` where both together are above the limit.
     fn admits(&self, there: Size, more: Size, limit: Size) -> Result<()> {
         if more.tokens > limit.tokens || more.tasks > limit.tasks {

@@ -293,7 +293,9 @@ impl Lane {
         let queue = begun.map_or_else(|| arrived.elapsed(), |begun| begun.duration_since(arrived));
         let done = result.and_then(|forecast| {
             let state = state.ok_or(Error::Fault)?;
-            Ok(Done { state, output, forecast, appended, timings: Timings { queue, compute } })
+            // Else it is let go of before the session's next append begins.
+            let wanted = !matches!(task.subject, Subject::Session { state: false, .. });
+            Ok(Done { state: wanted.then_some(state), output, forecast, appended, timings: Timings { queue, compute } })
         });
         self.inbox.left(task.owner, size);
         // Nobody may wait for it any more.

@@ -53,14 +53,16 @@ pub enum Subject {
         key: Key,
         /// The append's number.
         number: u64,
+        /// Give the state back too. While it is held, the session's next append has to copy it.
+        state: bool,
     },
 }
 
 /// What a task gave.
 #[derive(Debug)]
 pub struct Done {
-    /// The state after the events.
-    pub state: Arc<State>,
+    /// The state after the events; of a session where it was asked for.
+    pub state: Option<Arc<State>>,
     /// What the events gave.
     pub output: Arc<Output>,
     /// If asked for.
@@ -78,6 +80,8 @@ pub struct Appended {
     pub position: u64,
     /// It had been applied before: this is what it gave then.
     pub repeated: bool,
+    /// Its state was restored from another route than the model's.
+    pub route_changed: bool,
     /// When it is safe from a crash.
     pub durable: Durable,
 }

@@ -104,14 +104,15 @@ async fn neither_packs_nor_batch_mates_change_a_bit() {
     let tickets = engine.submit(tasks).expect("room");
     for (done, (state, output, forecast)) in join_all(tickets).await.into_iter().zip(expected) {
         let done = done.expect("done");
-        assert_eq!(*done.state, state);
+        let given = done.state.expect("given");
+        assert_eq!(*given, state);
         assert_eq!(done.output.scores.len(), output.scores.len());
         assert!(done.output.scores.iter().zip(&output.scores).all(|(a, b)| a.to_bits() == b.to_bits()));
         let bits = |forecast: &Option<Forecast>| {
             forecast.as_ref().map(|forecast| forecast.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
         };
         assert_eq!(bits(&done.forecast), bits(&forecast));
-        assert_eq!(done.state.pooled(2, Pool::Mean), state.pooled(2, Pool::Mean));
+        assert_eq!(given.pooled(2, Pool::Mean), state.pooled(2, Pool::Mean));
     }
     assert_eq!(engine.load(), Load { tasks: 0, tokens: 0, alive: true });
 }
@@ -121,14 +122,16 @@ async fn a_fork_leaves_its_state() {
     let series = series_model();
     let engine = engine(SMALL);
     let first = engine.submit(vec![task(&series, 0, values(100, 1))]).expect("room").remove(0).await.expect("done");
-    let fork = |events| Task { subject: Subject::Fork(Arc::clone(&first.state)), ..task(&series, 0, events) };
+    let first = first.state.expect("given");
+    let fork = |events| Task { subject: Subject::Fork(Arc::clone(&first)), ..task(&series, 0, events) };
     let mut ahead = fork(values(0, 0));
     ahead.horizon = NonZeroUsize::new(5);
     let [same, moved] = [ahead, fork(values(7, 2))].map(|task| engine.submit(vec![task]).expect("room").remove(0));
     let same = same.await.expect("done");
-    assert!(Arc::ptr_eq(&same.state, &first.state));
-    assert_eq!(same.forecast.expect("asked for"), series.forecast(&[&first.state], 5).expect("forecasts")[0]);
-    assert_eq!((moved.await.expect("done").state.position(), first.state.position()), (107, 100));
+    assert!(Arc::ptr_eq(&same.state.expect("given"), &first));
+    assert_eq!(same.forecast.expect("asked for"), series.forecast(&[&first], 5).expect("forecasts")[0]);
+    let moved = moved.await.expect("done").state.expect("given");
+    assert_eq!((moved.position(), first.position()), (107, 100));
 }
 
 #[test]
@@ -155,11 +158,12 @@ fn a_full_queue_says_when_to_come_back() {
     let (engine, go, _begun) = held(options);
     let put = |owner, len| engine.submit(vec![task(&dna, owner, bases(len, 0))]);
     assert!(matches!(put(0, 51).err(), Some(Error::TooLarge { tokens: 51, limit: 50 })));
-    let _first = put(0, 30).expect("room");
-    let refused = put(0, 21).err().expect("more than the owner's share");
-    assert!(matches!(refused, Error::Full { waiting: 30, retry_after } if retry_after > Duration::ZERO), "{refused}");
+    // Longer than a pack: it is there still when the engine stands.
+    let _first = put(0, 40).expect("room");
+    let refused = put(0, 11).err().expect("more than the owner's share");
+    assert!(matches!(refused, Error::Full { waiting: 40, retry_after } if retry_after > Duration::ZERO), "{refused}");
     let _second = put(1, 50).expect("another owner has its own share");
-    assert!(matches!(put(2, 21).err(), Some(Error::Full { waiting: 80, .. })), "above the whole limit");
+    assert!(matches!(put(2, 11).err(), Some(Error::Full { waiting: 90, .. })), "above the whole limit");
     drop(go);
 }
 
@@ -209,7 +213,7 @@ async fn appends_of_a_session_follow_one_another_among_other_work() {
     for key in &keys {
         store.open_session(key, &spec, Time(0)).expect("opens");
         for (number, values) in (1..).zip(&all) {
-            let subject = Subject::Session { key: key.clone(), number };
+            let subject = Subject::Session { key: key.clone(), number, state: number == 5 };
             let mut append = Task { subject, ..task(&series, 0, Events::Values(values.clone().into())) };
             append.horizon = NonZeroUsize::new(3);
             tickets.extend(engine.submit(vec![append, task(&series, 1, values_of(100))]).expect("room"));
@@ -224,6 +228,9 @@ async fn appends_of_a_session_follow_one_another_among_other_work() {
         for done in [&done[2 * i], &done[2 * (lengths.len() + i)]] {
             let appended = done.appended.as_ref().expect("a session's");
             assert_eq!((appended.position, appended.repeated), (alone.position(), false));
+            assert!(!appended.route_changed);
+            // The last one's was asked for.
+            assert_eq!(done.state.as_deref(), (i == 4).then_some(&alone));
             let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&done.output.scores), bits(&output.scores));
             assert_eq!(bits(&done.forecast.as_ref().expect("asked for").values), bits(&forecast.values));
@@ -241,7 +248,7 @@ async fn an_append_again_gives_its_reply_again() {
     let key = Key::new(b"owner", "a");
     store.open_session(&key, &spec, Time(0)).expect("opens");
     let append = async |number, len| {
-        let subject = Subject::Session { key: key.clone(), number };
+        let subject = Subject::Session { key: key.clone(), number, state: false };
         let append = Task { horizon: NonZeroUsize::new(2), ..task(&series, 0, values_of(len)) };
         engine.submit(vec![Task { subject, ..append }]).expect("room").remove(0).await
     };
@@ -272,7 +279,7 @@ async fn an_append_that_nobody_waits_for_is_taken_back() {
     let key = Key::new(b"owner", "a");
     store.open_session(&key, &spec, Time(0)).expect("opens");
     let append = |number, len| Task {
-        subject: Subject::Session { key: key.clone(), number },
+        subject: Subject::Session { key: key.clone(), number, state: false },
         ..task(&series, 0, values_of(len))
     };
     // Long enough for several steps, in the first of which the engine stands still.

@@ -71,7 +71,7 @@ pub(super) struct Parts {
 pub(super) struct Index {
     by_key: BTreeMap<Key, Sid>,
     sessions: HashMap<Sid, Session>,
-    owners: HashMap<Box<[u8]>, u64>,
+    owners: HashMap<Arc<[u8]>, u64>,
     /// Sessions of each model, those that are about to be opened included.
     pub models: HashMap<Digest, u64>,
     /// By first record that the database lacks.
@@ -225,7 +225,7 @@ impl Index {
     pub(super) fn insert(&mut self, sid: Sid, mut session: Session) {
         let slot = std::mem::replace(&mut session.slot, Slot::Fresh);
         self.by_key.insert(session.about.key.clone(), sid);
-        *self.owners.entry(session.about.key.owner.clone()).or_default() += 1;
+        *self.owners.entry(Arc::clone(&session.about.key.owner)).or_default() += 1;
         *self.models.entry(session.about.spec.model).or_default() += 1;
         self.expiry.extend(session.expires().map(|at| (at, sid)));
         self.unsaved.extend(session.unsaved_from.map(|lsn| (lsn, sid)));
@@ -377,7 +377,7 @@ impl Index {
         let from = Key::new(owner, after.unwrap_or_default());
         let from = if after.is_some() { Bound::Excluded(from) } else { Bound::Included(from) };
         let keys = self.by_key.range((from, Bound::Unbounded));
-        let owner: Box<[u8]> = owner.into();
+        let owner: Arc<[u8]> = owner.into();
         keys.take_while(move |(key, _)| key.owner == owner).filter_map(|(_, sid)| self.sessions.get(sid))
     }
 

@@ -1,16 +1,16 @@
 //! Names of sessions, and the time.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A session's name: no owner sees another's.
 ///
-/// Ordered by owner, then id: an owner's sessions stand together.
+/// Ordered by owner, then id: an owner's sessions stand together. Cheap to clone: an append's name goes through many hands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Whose it is: opaque bytes, a tenant's name for example.
-    pub owner: Box<[u8]>,
+    pub owner: Arc<[u8]>,
     /// The owner's name for it.
-    pub id: Box<str>,
+    pub id: Arc<str>,
 }
 
 impl Key {

@@ -158,7 +158,7 @@ impl Shared {
         let mut sessions = index.of_owner(owner, after).filter(|session| !session.expired(now)).map(Session::info);
         let page: Vec<_> = sessions.by_ref().take(limit).collect();
         let more = sessions.next().is_some();
-        let next = page.last().filter(|_| more).map(|info| info.key.id.clone());
+        let next = page.last().filter(|_| more).map(|info| Arc::clone(&info.key.id));
         Page { sessions: page, next }
     }
 

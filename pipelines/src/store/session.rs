@@ -107,7 +107,7 @@ pub struct Page {
     /// Sessions in the order of their ids.
     pub sessions: Vec<Info>,
     /// The id to go on after; `None`: there are no more.
-    pub next: Option<Box<str>>,
+    pub next: Option<Arc<str>>,
 }
 
 /// Figures of a store, for metrics.

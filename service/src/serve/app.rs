@@ -5,7 +5,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures::future::join_all;
 use tonic::Request;
 use unspool_model::Model;
 use unspool_pipelines::{
@@ -86,8 +85,12 @@ impl App {
             return Ok(vec![]);
         }
         let tickets = self.engine.submit(tasks)?;
-        let done = join_all(tickets).await;
-        Ok(done.into_iter().map(|done| done.map_err(CallError::from)).collect())
+        let mut done = Vec::with_capacity(tickets.len());
+        // One after the other: all are under way, and a ticket that is done already wakes nobody.
+        for ticket in tickets {
+            done.push(ticket.await.map_err(CallError::from));
+        }
+        Ok(done)
     }
 }
 

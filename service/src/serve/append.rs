@@ -10,7 +10,7 @@ use unspool_pipelines::{
 use unspool_proto::v1;
 
 use super::{
-    app::{App, now, provenance, timings},
+    app::{self, App, now, timings},
     error::{CallError, CallResult},
     forecasting::{Ahead, quantiles},
     input,
@@ -48,7 +48,9 @@ pub(crate) async fn one(app: &App, tenant: &Tenant, request: v1::AppendRequest) 
     app.admit(tenant, 1, task.events.len())?;
     let tickets = app.engine.submit(vec![task])?;
     let ticket = tickets.into_iter().next().ok_or_else(|| CallError::Fault("no ticket".into()))?;
-    reply(ticket, wish).await
+    let (mut reply, made_by) = reply(ticket, wish).await?;
+    reply.provenance = Some(made_by.provenance());
+    Ok(reply)
 }
 
 /// Checks an append and makes it a task.
@@ -75,7 +77,7 @@ pub(crate) fn prepare(app: &App, tenant: &Tenant, request: v1::AppendRequest, in
     let ahead = forecast.map(|options| app.ahead(&model, &options)).transpose()?;
     let events = input::events(events, model.info().front)?;
     model.check_events(events.as_model())?;
-    let subject = Subject::Session { key: info.key, number: sequence_number };
+    let subject = Subject::Session { key: info.key, number: sequence_number, state: pool.is_some() };
     let horizon = ahead.as_ref().map(|ahead| ahead.horizon);
     let task = Task { owner: tenant.owner, model: Arc::clone(&model), subject, events, horizon, deadline: None };
     Ok(Prepared { task, wish: Wish { number: sequence_number, model, ahead, pool, durable } })
@@ -88,39 +90,57 @@ impl Prepared {
     }
 }
 
-/// Waits for a task, and for the disk if that is wanted.
+/// What made a reply.
+#[derive(Clone)]
+pub(crate) struct MadeBy {
+    model: Arc<Model>,
+    route_changed: bool,
+}
+
+impl MadeBy {
+    /// In words.
+    pub(crate) fn provenance(&self) -> v1::Provenance {
+        app::provenance(&self.model, self.route_changed)
+    }
+}
+
+impl PartialEq for MadeBy {
+    fn eq(&self, other: &Self) -> bool {
+        // A model that was unloaded and loaded again says the same of itself.
+        self.model.info().digest == other.model.info().digest && self.route_changed == other.route_changed
+    }
+}
+
+/// Waits for a task, and for the disk if that is wanted. The reply does not yet say what made it.
 ///
 /// # Errors
 /// When the store or the disk refuses.
-pub(crate) async fn reply(ticket: Ticket, wish: Wish) -> CallResult<v1::AppendResponse> {
-    let done = ticket.await?;
+pub(crate) async fn reply(ticket: Ticket, wish: Wish) -> CallResult<(v1::AppendResponse, MadeBy)> {
+    let mut done = ticket.await?;
+    let appended = done.appended.take().ok_or_else(|| CallError::Fault("not a session's append".into()))?;
     let mut reply = filled(&done, &wish);
-    let Some(appended) = done.appended else { return Err(CallError::Fault("not a session's append".into())) };
+    (reply.position, reply.replayed) = (appended.position, appended.repeated);
     // The next append of the session need not copy the state.
-    drop(done.state);
+    drop(done);
     if wish.durable {
         appended.durable.await?;
         reply.durable = true;
     } else {
         reply.durable = appended.durable.is_done();
     }
-    Ok(reply)
+    Ok((reply, MadeBy { model: wish.model, route_changed: appended.route_changed }))
 }
 
 fn filled(done: &Done, wish: &Wish) -> v1::AppendResponse {
-    let route_changed = *done.state.route() != wish.model.info().route;
     let forecast = wish.ahead.as_ref();
     v1::AppendResponse {
         sequence_number: wish.number,
-        position: done.appended.as_ref().map_or(0, |appended| appended.position),
         scores: done.output.scores.clone(),
         // Without a value there is none: the reply says so by its absence.
         quantiles: forecast.and_then(|ahead| quantiles(done, ahead).ok()).unwrap_or_default(),
         levels: forecast.map_or_else(Vec::new, |ahead| ahead.levels.clone()),
-        embeddings: wish.pool.map_or_else(Vec::new, |pool| pooled(&done.state, pool)),
-        durable: false,
-        replayed: done.appended.as_ref().is_some_and(|appended| appended.repeated),
-        provenance: Some(provenance(&wish.model, route_changed)),
+        embeddings: wish.pool.zip(done.state.as_ref()).map_or_else(Vec::new, |(pool, state)| pooled(state, pool)),
         timings: Some(timings(std::iter::once(&done.timings))),
+        ..v1::AppendResponse::default()
     }
 }

@@ -124,7 +124,8 @@ fn reply_bytes(model: &Model, sequences: &[Named], by_row: bool) -> usize {
 
 /// A sequence's vectors, and the events that they stand for; `None` without a hidden row.
 fn vectors(model: &Model, layer: usize, wish: &Wish, done: &Done) -> Option<(Vec<f32>, u64)> {
-    let pooled = |pool| done.state.pooled(layer, pool);
+    let state = done.state.as_ref()?;
+    let pooled = |pool| state.pooled(layer, pool);
     let mut values = match wish.pooling {
         v1::Pooling::Unspecified | v1::Pooling::Mean => pooled(Pool::Mean)?,
         v1::Pooling::Last => pooled(Pool::Last)?,
@@ -135,7 +136,7 @@ fn vectors(model: &Model, layer: usize, wish: &Wish, done: &Done) -> Option<(Vec
         values.chunks_exact_mut(model.info().config.d).for_each(normalize);
     }
     let row_events = model.series_shape().map_or(1, |shape| shape.patch as u64);
-    Some((values, done.state.position() / row_events * row_events))
+    Some((values, state.position() / row_events * row_events))
 }
 
 /// To length 1; zeros stay.

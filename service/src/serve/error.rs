@@ -7,7 +7,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use unspool_pipelines::{engine, store};
 use unspool_proto::v1;
 
-use super::rate::TooFast;
+use super::{figures, rate::TooFast};
 
 /// Why a call is refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,12 +107,22 @@ impl CallError {
         }
     }
 
-    /// The status code, and when to come again.
+    /// The disk refused, or what it gave is damaged.
+    fn is_of_the_disk(&self) -> bool {
+        use store::Error as S;
+        let (Self::Store(error) | Self::Engine(engine::Error::Store(error))) = self else { return false };
+        matches!(error, S::Io { .. } | S::Log { .. } | S::Damaged { .. } | S::Lost(_))
+    }
+
+    /// The status code, and when to come again; counts what operators have to know of.
     fn code(&self) -> (Code, Option<Duration>) {
         use engine::Error as E;
         use store::Error as S;
         /// Advice where room depends on others.
         const SOON: Duration = Duration::from_secs(1);
+        if self.is_of_the_disk() {
+            figures::store_failed();
+        }
         match self {
             Self::Invalid { .. } | Self::Model(_) | Self::Engine(E::Model(_)) => (Code::InvalidArgument, None),
             Self::TooMany { .. } => (Code::ResourceExhausted, Some(SOON)),

@@ -41,6 +41,12 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
     describe_gauge!("unspool_log_bytes", "Bytes of the log of appends");
     describe_gauge!("unspool_unsaved_sessions", "Sessions with appends that only the log holds");
     describe_gauge!("unspool_store_ok", "1 while the store takes appends, 0 while the disk refuses");
+    describe_counter!(
+        "unspool_store_errors_total",
+        "Calls that failed since the disk refused, or what it gave is damaged"
+    );
+    // It is there before the first one.
+    counter!("unspool_store_errors_total").absolute(0);
     describe_counter!("unspool_states_moved_total", "States raised to memory, lowered, or saved to disk");
     Ok(handle)
 }
@@ -53,6 +59,11 @@ pub(crate) fn stepped(step: &Stepped) {
     counter!("unspool_events_total").increment(step.events as u64);
     counter!("unspool_forecasts_total").increment(step.forecasts as u64);
     counter!("unspool_sequences_total").increment(step.sequences as u64);
+}
+
+/// A call failed in the store.
+pub(crate) fn store_failed() {
+    counter!("unspool_store_errors_total").increment(1);
 }
 
 /// What is as it is now.

@@ -196,7 +196,8 @@ impl App {
         let page = self.store.list(tenant.name.as_bytes(), after, size as usize, now());
         let fits = |info: &Info| info.key.id.starts_with(prefix);
         let ended = page.next.is_none() || page.sessions.last().is_some_and(|info| !fits(info));
-        let next_page_token = if ended { String::new() } else { page.next.map_or_else(String::new, String::from) };
+        let next_page_token =
+            if ended { String::new() } else { page.next.map_or_else(String::new, |next| next.to_string()) };
         let sessions = first.into_iter().chain(page.sessions.into_iter().filter(fits));
         let sessions = sessions.map(|info| describe::session(&info, &self.models, None)).collect();
         v1::ListResponse { sessions, next_page_token }

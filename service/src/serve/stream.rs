@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{
     Stream, StreamExt,
-    future::{Either, join_all, ready},
+    future::{Either, ready},
 };
 use tonic::{Status, Streaming};
 use unspool_pipelines::engine::{self, Ticket};
@@ -12,7 +12,7 @@ use unspool_proto::v1::{self, stream_result::Outcome};
 
 use super::{
     app::{App, now},
-    append::{self, Wish},
+    append::{self, MadeBy, Wish},
     error::{CallError, CallResult},
     tenant::Tenant,
 };
@@ -80,7 +80,7 @@ async fn submit(app: &App, prepared: Vec<CallResult<(engine::Task, Wish)>>) -> V
         }));
     }
     let mut tickets = loop {
-        match app.engine.submit(tasks.clone()) {
+        match app.engine.offer(&mut tasks) {
             Ok(tickets) => break tickets.into_iter(),
             Err(engine::Error::Full { retry_after, .. }) => tokio::time::sleep(shorter(retry_after)).await,
             Err(error) => return wishes.into_iter().map(|wish| wish.and(Err(error.clone().into()))).collect(),
@@ -97,24 +97,25 @@ fn shorter(wait: Duration) -> Duration {
 
 /// The answer to a message, when all of its appends are answered.
 async fn answer(tag: u64, pending: Vec<Pending>) -> Result<v1::StreamResponse, Status> {
-    let outcome = |pending: Pending| async {
+    let mut results = Vec::with_capacity(pending.len());
+    // Said once: that of the first reply, and in the others only where it differs.
+    let mut first: Option<MadeBy> = None;
+    // One after the other: all are under way, and a ticket that is done already wakes nobody.
+    for pending in pending {
         let replied = match pending {
             Ok((ticket, wish)) => append::reply(ticket, wish).await,
             Err(error) => Err(error),
         };
-        match replied {
-            Ok(reply) => Outcome::Reply(reply),
+        let outcome = match replied {
+            Ok((mut reply, made_by)) => {
+                if made_by != *first.get_or_insert_with(|| made_by.clone()) {
+                    reply.provenance = Some(made_by.provenance());
+                }
+                Outcome::Reply(reply)
+            }
             Err(error) => Outcome::Failure(error.into()),
-        }
-    };
-    let mut outcomes = join_all(pending.into_iter().map(outcome)).await;
-    let mut replies = outcomes.iter_mut().filter_map(|outcome| match outcome {
-        Outcome::Reply(reply) => Some(&mut reply.provenance),
-        Outcome::Failure(_) => None,
-    });
-    // Said once: that of the first reply, and in the others only where it differs.
-    let provenance = replies.next().and_then(Option::take);
-    replies.filter(|other| **other == provenance).for_each(|other| *other = None);
-    let results = outcomes.into_iter().map(|outcome| v1::StreamResult { outcome: Some(outcome) }).collect();
-    Ok(v1::StreamResponse { tag, results, provenance })
+        };
+        results.push(v1::StreamResult { outcome: Some(outcome) });
+    }
+    Ok(v1::StreamResponse { tag, results, provenance: first.map(|made_by| made_by.provenance()) })
 }

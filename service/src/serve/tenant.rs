@@ -22,6 +22,8 @@ pub(crate) const ANYONE: &str = "anyone";
 pub(crate) struct Tenant {
     /// In the log and the metrics; its sessions belong to the name.
     pub(crate) name: String,
+    /// The name, as the store has it.
+    stored: Arc<[u8]>,
     /// The scheduler's key.
     pub(crate) owner: Owner,
     /// May load and unload models.
@@ -117,6 +119,7 @@ impl Tenant {
         };
         Ok(Self {
             name: file.name.clone(),
+            stored: file.name.as_bytes().into(),
             owner: Owner(number),
             admin: file.admin,
             sessions: file.sessions.unwrap_or(u64::MAX),
@@ -129,6 +132,7 @@ impl Tenant {
     fn anyone() -> Self {
         Self {
             name: ANYONE.into(),
+            stored: ANYONE.as_bytes().into(),
             owner: Owner(0),
             admin: true,
             sessions: u64::MAX,
@@ -140,7 +144,7 @@ impl Tenant {
 
     /// The name of one of its sessions: no other tenant's is the same.
     pub(crate) fn key(&self, id: &str) -> Key {
-        Key::new(self.name.as_bytes(), id)
+        Key { owner: Arc::clone(&self.stored), id: id.into() }
     }
 
     /// Counts a call.

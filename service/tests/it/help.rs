@@ -9,6 +9,8 @@ fn help_texts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/help");
     for (name, arguments) in [
         ("unspool", "--help"),
+        ("bench", "bench --help"),
+        ("bench-serve", "bench serve --help"),
         ("embed", "embed --help"),
         ("forecast", "forecast --help"),
         ("init", "init --help"),

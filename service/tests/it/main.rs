@@ -2,6 +2,10 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod device;
@@ -10,10 +14,18 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod forecast;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod soak;

@@ -10,10 +10,13 @@ sys.path.insert(0, str(ROOT / "proto"))
 
 
 class Server:
-    def __init__(self, *arguments, folder):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("UNSPOOL_")}
+    def __init__(self, *arguments, folder, **more):
+        """`more`: settings by environment variables."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("UNSPOOL_")} | more
         words = [BINARY, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
-        self.process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+        self.log = folder / "server.log"
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
         self.probes = self.process.stdout.readline().split()[-1]
         line = self.process.stdout.readline()
         assert line.startswith("unspool is ready on "), line

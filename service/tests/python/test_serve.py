@@ -132,6 +132,8 @@ def test_tokens(tmp_path):
             refused(lambda: stub.List(session.ListRequest(), metadata=metadata), grpc.StatusCode.UNAUTHENTICATED)
         health = health_pb2_grpc.HealthStub(server.channel())
         refused(lambda: health.Check(health_pb2.HealthCheckRequest()), grpc.StatusCode.UNAUTHENTICATED)
+        listed = ProtoReflectionDescriptorDatabase(server.channel())
+        refused(listed.get_services, grpc.StatusCode.UNAUTHENTICATED)
         client = pyarrow.flight.connect(f"grpc://{server.address}")
         with pytest.raises(pyarrow.flight.FlightUnauthenticatedError):
             exchange(client, {"call": "embed"}, pyarrow.table({"values": [VALUES]}))

@@ -1,7 +1,7 @@
 //! Appends to sessions: through the store, one after the other for each session.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -16,26 +16,35 @@ use crate::{
 
 /// Who waits for whom: the first of a session's appends is worked on, the others follow.
 #[derive(Default)]
-pub(super) struct Sessions(HashMap<Key, VecDeque<Sequence>>);
+pub(super) struct Sessions(HashMap<Key, (Sequence, VecDeque<Sequence>)>);
 
 impl Sessions {
     /// Joins the session's queue; true: it is its turn.
     pub(super) fn join(&mut self, key: &Key, sequence: Sequence) -> bool {
-        let queue = self.0.entry(key.clone()).or_default();
-        queue.push_back(sequence);
-        queue.len() == 1
+        match self.0.entry(key.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert((sequence, VecDeque::new()));
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().1.push_back(sequence);
+                false
+            }
+        }
     }
 
     /// Leaves the queue; whose turn it is now, if that has changed.
     pub(super) fn leave(&mut self, key: &Key, sequence: Sequence) -> Option<Sequence> {
-        let queue = self.0.get_mut(key)?;
-        let was_first = queue.front() == Some(&sequence);
-        queue.retain(|other| *other != sequence);
-        let next = queue.front().copied().filter(|_| was_first);
-        if queue.is_empty() {
-            self.0.remove(key);
+        let (first, others) = self.0.get_mut(key)?;
+        if *first != sequence {
+            others.retain(|other| *other != sequence);
+            return None;
         }
-        next
+        match others.pop_front() {
+            Some(next) => *first = next,
+            None => return self.0.remove(key).and(None),
+        }
+        Some(*first)
     }
 }
 
@@ -95,15 +104,16 @@ impl Lane {
 
 impl Active {
     fn part<'a>(&'a self, chunk: &'a Chunk) -> Option<Append<'a>> {
-        let Subject::Session { key, number } = &self.task.subject else { return None };
+        let Subject::Session { key, number, .. } = &self.task.subject else { return None };
         let (number, offset, last) = (*number, self.given, chunk.end == End::Complete);
         Some(Append { key, number, offset, events: chunk.events.as_model(), last })
     }
 
     fn applied(&mut self, applied: Applied) {
         let Applied { position, output, state, repeated, durable, .. } = applied;
+        let route_changed = *state.route() != self.task.model.info().route;
         (self.output, self.state) = (output, Some(state));
-        self.appended = Some(Appended { position, repeated, durable });
+        self.appended = Some(Appended { position, repeated, route_changed, durable });
     }
 }
 

@@ -284,7 +284,7 @@ impl Both {
     fn listed(&self) {
         for owner in [0, 1] {
             let mut found = vec![];
-            let mut after: Option<Box<str>> = None;
+            let mut after: Option<Arc<str>> = None;
             loop {
                 let page = self.store().list(&[owner], after.as_deref(), 2, self.now());
                 assert!(page.sessions.len() <= 2);

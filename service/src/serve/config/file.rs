@@ -58,6 +58,8 @@ pub(crate) struct LimitsFile {
     pub(crate) default_session_ttl_s: Option<u64>,
     pub(crate) sessions: Option<u64>,
     pub(crate) session_memory_bytes: Option<u64>,
+    pub(crate) session_state_bytes: Option<u64>,
+    pub(crate) session_log_bytes: Option<u64>,
     pub(crate) session_history_bytes: Option<u64>,
     pub(crate) gpu_state_bytes: Option<u64>,
     pub(crate) batch_tokens: Option<usize>,

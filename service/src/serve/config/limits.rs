@@ -28,6 +28,10 @@ pub(crate) struct Limits {
     pub(crate) sessions: u64,
     /// Bytes of states in memory; beyond it they lie on disk.
     pub(crate) session_memory_bytes: u64,
+    /// Bytes of all sessions' states, wherever they lie.
+    pub(crate) session_state_bytes: u64,
+    /// Bytes of the log of appends, about; beyond it states are saved so that its oldest files can go.
+    pub(crate) session_log_bytes: u64,
     /// Bytes of a session's raw events that are kept for a move to another model; 0: none.
     pub(crate) session_history_bytes: u64,
     /// Bytes of a GPU's memory for a model's states; `None`: as the model sees fit.
@@ -67,6 +71,8 @@ impl Limits {
             default_session_ttl: Duration::from_secs(file.default_session_ttl_s.unwrap_or(7 * DAY_S)),
             sessions: file.sessions.unwrap_or(1_000_000),
             session_memory_bytes: file.session_memory_bytes.unwrap_or(1 << 30),
+            session_state_bytes: file.session_state_bytes.unwrap_or(64 << 30),
+            session_log_bytes: file.session_log_bytes.unwrap_or(1 << 30),
             session_history_bytes: file.session_history_bytes.unwrap_or(0),
             gpu_state_bytes: file.gpu_state_bytes,
             batch_tokens: file.batch_tokens.unwrap_or(512),
@@ -126,9 +132,13 @@ impl Limits {
 
     /// The store's part.
     pub(crate) fn store(&self) -> StoreOptions {
-        let live_bytes = self.session_memory_bytes;
+        let log_bytes = self.session_log_bytes;
         StoreOptions {
-            live_bytes,
+            live_bytes: self.session_memory_bytes,
+            state_bytes: self.session_state_bytes,
+            log_bytes,
+            // So many files that one of them can always go.
+            segment_bytes: (log_bytes / 16).min(64 << 20),
             sessions: self.sessions,
             history_bytes: self.session_history_bytes,
             ..StoreOptions::default()

@@ -1,0 +1,106 @@
+//! Servers in processes of their own, as in real life: this one is the client.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::NamedTempFile;
+
+use super::BenchServeArgs;
+use crate::{
+    args::DeviceArgs,
+    error::{Error, Result},
+};
+
+/// Variables that are meant for a server that is started here too: they change no bit.
+const KEPT: [&str; 2] = ["UNSPOOL_ISA", "UNSPOOL_THREADS"];
+
+/// A server that ends with this.
+pub(super) struct Server {
+    child: Child,
+    address: SocketAddr,
+    /// Its settings.
+    _config: Option<NamedTempFile>,
+}
+
+impl Server {
+    /// Starts `unspool serve` on a free port, with `limits` in its file of settings.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub(super) fn start(args: &BenchServeArgs, limits: &str) -> Result<Self> {
+        let failed = |source| Error::Io { path: "settings of the server".into(), source };
+        let mut config = NamedTempFile::new().map_err(failed)?;
+        let memory = args.session_memory_bytes.map(|bytes| format!("session_memory_bytes = {bytes}\n"));
+        write!(config, "[limits]\n{limits}{}", memory.unwrap_or_default()).map_err(failed)?;
+        let mut command = command()?;
+        command.args(["serve", "--listen", "127.0.0.1:0", "--model", &args.model, "--config"]).arg(config.path());
+        if let Some(dir) = &args.data_dir {
+            command.arg("--data-dir").arg(dir);
+        }
+        let DeviceArgs { device, weights } = args.device;
+        command.args(["--device", &device.to_string(), "--weights", &weights.to_string()]);
+        if let Some(threads) = args.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        Self::ready(command, Some(config))
+    }
+
+    /// Starts a bare echo server.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub(super) fn echo() -> Result<Self> {
+        let mut command = command()?;
+        command.args(["bench", "echo"]);
+        Self::ready(command, None)
+    }
+
+    /// Waits for the line that tells the address.
+    fn ready(mut command: Command, config: Option<NamedTempFile>) -> Result<Self> {
+        let failed = |source| Error::Io { path: "the server".into(), source };
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).map_err(failed)?;
+        }
+        let address = line.strip_prefix("unspool is ready on ").and_then(|address| address.trim_end().parse().ok());
+        match address {
+            Some(address) => Ok(Self { child, address, _config: config }),
+            None => {
+                // It may have ended already, and has said why on standard error.
+                let _ = (child.kill(), child.wait());
+                Err(Error::Usage("the server did not come up".into()))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// It has nothing to save for anyone.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = (self.child.kill(), self.child.wait());
+    }
+}
+
+/// This program again, without settings of the caller's.
+fn command() -> Result<Command> {
+    let program = env::current_exe().map_err(|source| Error::Io { path: "this program".into(), source })?;
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("UNSPOOL_") && !KEPT.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("UNSPOOL_LOG", "error");
+    Ok(command)
+}

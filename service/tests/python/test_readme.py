@@ -1,0 +1,16 @@
+"""The README's example in Python, as it stands there."""
+
+import re, subprocess, sys
+
+from conftest import ROOT
+
+
+def test_the_example_in_python(server, tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "127.0.0.1:50051" in example and len(example.splitlines()) <= 12
+    (tmp_path / "call.py").write_text(example.replace("127.0.0.1:50051", server.address))
+    done = subprocess.run([sys.executable, "call.py"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "proto")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    forecast, embedding = done.stdout.splitlines()
+    assert forecast.startswith("[0.1, 0.2") and forecast.count(",") == 8 + 12 * 9 - 1
+    assert embedding.count(",") == 255
