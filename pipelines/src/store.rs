@@ -59,6 +59,7 @@ use self::{
     log::{Log, Tail},
     shared::{Content, Folder, Shared},
 };
+pub(crate) use self::error::problem;
 pub use self::{
     durable::Durable,
     error::{Error, Limit, Result},
