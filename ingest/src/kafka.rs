@@ -17,5 +17,5 @@ mod tests;
 pub use self::{
     decode::{Decoded, Decoder, Format},
     fields::{Content, Fields, Location, TimeFrom, TimeUnit},
-    record::{Record, Rejected, RejectKind},
+    record::{Record, RejectKind, Rejected},
 };

@@ -52,6 +52,7 @@ use std::{
 
 use unspool_model::{Digest, State, series::Forecast};
 
+pub(crate) use self::error::problem;
 use self::{
     disk::Disk,
     index::Index,
@@ -59,7 +60,6 @@ use self::{
     log::{Log, Tail},
     shared::{Content, Folder, Shared},
 };
-pub(crate) use self::error::problem;
 pub use self::{
     durable::Durable,
     error::{Error, Limit, Result},

@@ -13,8 +13,19 @@
 pub mod core;
 pub mod emit;
 mod error;
+pub mod job;
+mod member;
+mod producer;
+mod progress;
 pub mod snapshot;
 pub mod states;
 pub mod time;
+mod worker;
 
-pub use self::error::{Error, Result};
+pub use self::{
+    error::{Error, Result},
+    job::StreamJob,
+    member::Member,
+    progress::{Observer, PartitionProgress, Progress},
+    worker::{Plan, check, run},
+};

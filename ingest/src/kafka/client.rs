@@ -1,6 +1,7 @@
 //! The client: settings, topics, and a consumer that is told where each partition begins.
 
 mod consumer;
+mod marks;
 mod topics;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,6 +10,7 @@ use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 
 pub use self::{
     consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, record},
+    marks::read_all,
     topics::{Admin, TopicFacts},
 };
 
@@ -58,7 +60,9 @@ pub enum Error {
         problem: String,
     },
     /// The credentials are wrong, or the certificate is not trusted.
-    #[error("the Kafka brokers at {bootstrap} refuse this client: {problem}; check security.protocol, sasl.* and ssl.*")]
+    #[error(
+        "the Kafka brokers at {bootstrap} refuse this client: {problem}; check security.protocol, sasl.* and ssl.*"
+    )]
     Refused {
         /// Where it was asked.
         bootstrap: String,

@@ -79,8 +79,8 @@ impl Fields {
     /// How times are written.
     #[must_use]
     pub fn time_kind(&self) -> TimeKind {
-        let counts = self.time == TimeFrom::Offset
-            || (self.time_unit == TimeUnit::Step && self.time != TimeFrom::Timestamp);
+        let counts =
+            self.time == TimeFrom::Offset || (self.time_unit == TimeUnit::Step && self.time != TimeFrom::Timestamp);
         if counts { TimeKind::Step } else { TimeKind::Timestamp }
     }
 

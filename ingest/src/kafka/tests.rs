@@ -44,7 +44,9 @@ fn check(format: &Format, fields: &Fields, record: Record<'_>, expected: &[&str]
     let found = shown(&decoded);
     let same = found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| a.starts_with(b));
     assert!(same, "{:?}: {found:?}, expected {expected:?}", record.payload.map(String::from_utf8_lossy));
-    assert!(decoded.rejects.iter().all(|r| (r.partition, r.offset) == (3, 7) && r.payload.as_deref() == record.payload));
+    assert!(
+        decoded.rejects.iter().all(|r| (r.partition, r.offset) == (3, 7) && r.payload.as_deref() == record.payload)
+    );
 }
 
 #[test]
@@ -103,7 +105,12 @@ fn keys_headers_times_and_tombstones() {
         ("key", "header:at", with(Some(b"k"), vec![]), "field: no header 'at' gives the time"),
         ("key", "timestamp", Record { payload: None, ..with(Some(b"k"), vec![]) }, "k 1000 end"),
         ("field:id", "timestamp", Record { payload: None, ..with(Some(b"k"), vec![]) }, "field: a tombstone"),
-        ("key", "timestamp", Record { timestamp_ms: None, ..with(Some(b"k"), vec![]) }, "field: the message has no time"),
+        (
+            "key",
+            "timestamp",
+            Record { timestamp_ms: None, ..with(Some(b"k"), vec![]) },
+            "field: the message has no time",
+        ),
     ] {
         check(&Format::Json, &fields(id, time, &["v"]), record, &[expected]);
     }
@@ -132,7 +139,8 @@ fn csv_lines() {
         check(&format, &fields, record(payload.as_bytes()), expected);
     }
     check(&format, &fields, record(b"\xff;5;1"), &["payload: line 1: column 1 is not UTF-8"]);
-    let unknown = Decoder::new(&Format::Csv { columns: names, delimiter: ',' }, super::tests::fields("key", "offset", &["w"]));
+    let unknown =
+        Decoder::new(&Format::Csv { columns: names, delimiter: ',' }, super::tests::fields("key", "offset", &["w"]));
     assert_eq!(unknown.err().unwrap(), "field 'w' is not among the columns: id, t, v");
 }
 

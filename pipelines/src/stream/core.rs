@@ -92,15 +92,20 @@ impl Core {
         Ok(Self { model, options, time, emit, states, parts: BTreeMap::new() })
     }
 
-    /// A partition came: it goes on from a snapshot, or begins at `emit_from` without one. Outputs of offsets before
-    /// `emit_from` are not given.
+    /// A partition came: it goes on from a snapshot, or begins at `start` without one. What comes of offsets before
+    /// `emit_from` is not given.
     ///
     /// # Errors
     /// When the snapshot's files cannot be read.
-    pub fn begin(&mut self, (partition, emit_from): (i32, i64), snapshots: &Snapshots, from: Option<Manifest>) -> Result<()> {
+    pub fn begin(
+        &mut self,
+        (partition, start, emit_from): (i32, i64, i64),
+        snapshots: &Snapshots,
+        from: Option<Manifest>,
+    ) -> Result<()> {
         let (time, next, segments) = match from {
             Some(Manifest { time, next, segments, .. }) => (time, next, segments),
-            None => (EventTime::default(), emit_from, vec![]),
+            None => (EventTime::default(), start, vec![]),
         };
         self.states.begin(partition, &snapshots.partition(partition), &segments)?;
         self.parts.insert(partition, Part { time, next, emit_from });

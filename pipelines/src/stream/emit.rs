@@ -101,7 +101,9 @@ impl PartialEq for Given {
     fn eq(&self, other: &Self) -> bool {
         let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         match (self, other) {
-            (Self::Score { value: a, p_value: p }, Self::Score { value: b, p_value: q }) => bits(&[*a, *p]) == bits(&[*b, *q]),
+            (Self::Score { value: a, p_value: p }, Self::Score { value: b, p_value: q }) => {
+                bits(&[*a, *p]) == bits(&[*b, *q])
+            }
             (Self::Forecast(a), Self::Forecast(b)) => bits(&a.values) == bits(&b.values) && a.levels == b.levels,
             (Self::Embedding(a), Self::Embedding(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())

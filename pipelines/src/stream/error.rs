@@ -43,7 +43,9 @@ pub enum Error {
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
     /// Too much of the input cannot be used.
-    #[error("{rejected} of the last {seen} messages could not be used, more than the share of {share} that the job allows; the last one: {reason}")]
+    #[error(
+        "{rejected} of the last {seen} messages could not be used, more than the share of {share} that the job allows; the last one: {reason}"
+    )]
     Rejects {
         /// Rejects.
         rejected: u64,

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use super::{error::{Error, Result}, snapshot::unique};
+use super::{
+    error::{Error, Result},
+    snapshot::unique,
+};
 
 /// Workers that may share a folder on one machine.
 const MOST_MEMBERS: usize = 1024;

@@ -130,7 +130,12 @@ impl Producer {
         done
     }
 
-    fn fill(&self, letters: &[Letter], offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Failed> {
+    fn fill(
+        &self,
+        letters: &[Letter],
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Failed> {
         self.send_all(letters)?;
         self.until_done(|| self.client.send_offsets_to_transaction(offsets, group, self.timeout))?;
         let committed = self.until_done(|| self.client.commit_transaction(self.timeout));
@@ -164,9 +169,10 @@ impl Producer {
 
     fn send(&self, letter: &Letter) -> KafkaResult<()> {
         let headers = OwnedHeaders::new_with_capacity(letter.headers.len());
-        let headers = letter.headers.iter().fold(headers, |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
+        let headers = letter
+            .headers
+            .iter()
+            .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&letter.topic).headers(headers);
         record.partition = letter.partition;
         record.key = letter.key.as_deref();

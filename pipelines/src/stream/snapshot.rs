@@ -95,7 +95,9 @@ impl Snapshots {
                     self.own(&manifest)?;
                     return Ok(Some(manifest));
                 }
-                Ok(_) => tracing::warn!(snapshot = %path.display(), "a file of this snapshot is gone; an older one is taken"),
+                Ok(_) => {
+                    tracing::warn!(snapshot = %path.display(), "a file of this snapshot is gone; an older one is taken")
+                }
                 Err(error) => tracing::warn!(%error, "an older snapshot is taken"),
             }
         }
@@ -164,7 +166,8 @@ impl Snapshots {
         if manifest.identity == self.identity {
             return Ok(());
         }
-        let parse = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap_or_default();
+        let parse =
+            |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap_or_default();
         let (ours, theirs) = (parse(&self.identity), parse(&manifest.identity));
         let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let differ = keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
@@ -177,7 +180,8 @@ impl Snapshots {
 
 impl Manifest {
     fn is_whole(&self, dir: &Path) -> bool {
-        let there = |segment: &SegmentName| fs::metadata(dir.join(&segment.name)).is_ok_and(|m| m.len() == segment.bytes);
+        let there =
+            |segment: &SegmentName| fs::metadata(dir.join(&segment.name)).is_ok_and(|m| m.len() == segment.bytes);
         self.segments.iter().all(there)
     }
 }

@@ -130,8 +130,10 @@ impl Context {
             let marks = consumer.fetch_watermarks(&self.topic, partition, super::ASK);
             let (low, high) = marks.map_err(|e| self.connection.failed(e))?;
             let assigned = Assigned { partition, committed, low, high };
-            let start = (self.start)(&assigned).map_err(|problem| {
-                Error::Partition { topic: self.topic.clone(), partition, problem }
+            let start = (self.start)(&assigned).map_err(|problem| Error::Partition {
+                topic: self.topic.clone(),
+                partition,
+                problem,
             })?;
             list.add_partition_offset(&self.topic, partition, Offset::Offset(start))?;
             lock(&self.changes).push(Assignment::Came(assigned, start));
@@ -233,10 +235,15 @@ impl Consumer {
                 problem: format!("this member is fenced ({error}): does another process use its name?"),
             }),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(Error::NoTopic(self.topic.clone())),
-            Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::OffsetOutOfRange | Code::AutoOffsetReset) => {
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::OffsetOutOfRange
+                | Code::AutoOffsetReset,
+            ) => Err(self.connection.failed(error)),
+            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
                 Err(self.connection.failed(error))
             }
-            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => Err(self.connection.failed(error)),
             _ => Ok(error.to_string()),
         }
     }
@@ -268,10 +275,10 @@ impl Consumer {
         Ok(list)
     }
 
-    /// The next offset that the broker will give, as last heard.
+    /// The first offset that the broker still has, and the next one that it will give; `None` when it does not say so soon.
     #[must_use]
-    pub fn high(&self, partition: i32) -> Option<i64> {
-        self.client.fetch_watermarks(&self.topic, partition, Duration::from_secs(2)).ok().map(|(_, high)| high)
+    pub fn watermarks(&self, partition: i32) -> Option<(i64, i64)> {
+        self.client.fetch_watermarks(&self.topic, partition, Duration::from_secs(1)).ok()
     }
 
     /// Leaves the group for good: others take over at once, although the member's name is lasting.

@@ -50,7 +50,8 @@ impl Admin {
         let asked = self.client.describe_configs([&resource], &options);
         // Not every broker answers this, nor may everyone ask.
         let config = block_on(asked).ok().and_then(|mut answers| answers.pop()).and_then(Result::ok);
-        let entry = |key: &str| config.as_ref().and_then(|config| config.get(key)).and_then(|entry| entry.value.clone());
+        let entry =
+            |key: &str| config.as_ref().and_then(|config| config.get(key)).and_then(|entry| entry.value.clone());
         let retention_ms = entry("retention.ms").and_then(|value| value.parse().ok());
         Ok(TopicFacts { partitions, cleanup: entry("cleanup.policy"), retention_ms })
     }

@@ -56,7 +56,8 @@ impl Payload for Csv {
                 return Err(format!("line {lines}: {} columns expected, found {fields}", self.count));
             }
             let cells = self.columns.iter().map(|&at| cell(&text, &ends, at));
-            let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|at| format!("line {lines}: column {at} is not UTF-8"))?;
+            let cells =
+                cells.collect::<Result<Vec<_>, _>>().map_err(|at| format!("line {lines}: column {at} is not UTF-8"))?;
             row(&cells).map_err(|fault| fault.1)?;
         }
     }

@@ -31,7 +31,11 @@ impl Table {
     /// # Errors
     /// When a column cannot be read as numbers, texts or times.
     pub(super) fn new(batch: &RecordBatch, paths: &[String]) -> Result<Self, String> {
-        paths.iter().map(|path| column(batch, path).map_err(|e| format!("column '{path}': {e}"))).collect::<Result<_, _>>().map(Self)
+        paths
+            .iter()
+            .map(|path| column(batch, path).map_err(|e| format!("column '{path}': {e}")))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// A row's cells.
@@ -51,7 +55,9 @@ fn column(batch: &RecordBatch, path: &str) -> Result<Column, arrow::error::Arrow
         DataType::UInt64 => Column::Number(cast(&array, &DataType::Float64)?),
         kind if kind.is_integer() => Column::Whole(cast(&array, &DataType::Int64)?),
         kind if kind.is_floating() => Column::Number(cast(&array, &DataType::Float64)?),
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => Column::Number(cast(&array, &DataType::Float64)?),
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            Column::Number(cast(&array, &DataType::Float64)?)
+        }
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
             Column::Micros(cast(&array, &DataType::Timestamp(TimeUnit::Microsecond, None))?)
         }

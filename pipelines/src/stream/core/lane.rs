@@ -154,8 +154,7 @@ impl Pack<'_> {
         let mut items: Vec<Item<'_>> = (moving.iter_mut())
             .map(|lane| {
                 let Lane { entry, values, bases, .. } = &mut **lane;
-                let events =
-                    if bases.is_empty() { Events::Values(values) } else { Events::Bases(bases.as_bytes()) };
+                let events = if bases.is_empty() { Events::Values(values) } else { Events::Bases(bases.as_bytes()) };
                 Item { state: &mut entry.state, events }
             })
             .collect();

@@ -78,7 +78,7 @@ impl Test {
         let snapshots = Snapshots::new(dir.to_owned(), "{}".into());
         let mut core = Core::new(Arc::clone(&self.model), &self.options).unwrap();
         for partition in 0..2 {
-            core.begin((partition, 0), &snapshots, None).unwrap();
+            core.begin((partition, 0, 0), &snapshots, None).unwrap();
         }
         (core, snapshots)
     }
@@ -113,7 +113,7 @@ impl Test {
                 for partition in 0..2 {
                     let newest = snapshots.newest(partition, 2 * to as i64).unwrap();
                     assert!(newest.is_some());
-                    core.begin((partition, 2 * to as i64), &snapshots, newest).unwrap();
+                    core.begin((partition, 0, 2 * to as i64), &snapshots, newest).unwrap();
                 }
                 // each partition reads from its own snapshot on
                 let again = core.process(&rows(&events[..to], 0, self.bases), &nexts).unwrap();
@@ -127,7 +127,9 @@ impl Test {
         let (whole, pieces) = (self.whole(events), self.pieces(events, cuts));
         // partitions follow one another in any way; each keeps its own order
         for partition in 0..2 {
-            let of = |given: &Processed| given.outputs.iter().filter(|o| o.partition == partition).cloned().collect::<Vec<_>>();
+            let of = |given: &Processed| {
+                given.outputs.iter().filter(|o| o.partition == partition).cloned().collect::<Vec<_>>()
+            };
             assert_eq!(of(&pieces), of(&whole));
             let of = |given: &Processed| {
                 let mut all: Vec<_> = given.rejects.iter().filter(|r| r.partition == partition).cloned().collect();
@@ -144,7 +146,8 @@ fn cuts() -> impl Strategy<Value = Vec<(usize, bool, bool)>> {
 }
 
 fn time() -> impl Strategy<Value = TimeOptions> {
-    let order = prop_oneof![Just(Order::Offset), (0u64..6).prop_map(|lateness| Order::Time { lateness, most_waiting: 9 })];
+    let order =
+        prop_oneof![Just(Order::Offset), (0u64..6).prop_map(|lateness| Order::Time { lateness, most_waiting: 9 })];
     let grid = prop::option::weighted(0.3, Just(Grid { step: 2, aggregate: Aggregate::Mean, most_missing: 5 }));
     (order, grid).prop_map(|(order, grid)| TimeOptions { order, grid })
 }
@@ -184,7 +187,8 @@ fn a_tombstone_begins_a_series_anew() {
     let history: Vec<_> = (0..40).map(|time| event(time, 2 + (time % 7) as u8)).collect();
     let again: Vec<_> = [history.clone(), vec![event(0, 0)], history.clone()].concat();
     let time = TimeOptions::default();
-    let options = CoreOptions { time, emit: Emit { give: Give::Scores, every: Every::Events(1) }, states_bytes: 1 << 20 };
+    let options =
+        CoreOptions { time, emit: Emit { give: Give::Scores, every: Every::Events(1) }, states_bytes: 1 << 20 };
     let test = Test { model: series_model(), options, bases: false };
     let bits = |given: &[Output]| given.iter().map(|o| (o.time, format!("{:?}", o.content))).collect::<Vec<_>>();
     let (once, twice) = (test.whole(&history), test.whole(&again));

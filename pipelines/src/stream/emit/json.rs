@@ -110,8 +110,14 @@ mod tests {
             score(f64::NAN),
             &[r#"{"series":"a","time":"1970-01-01T00:00:01.500Z","value":0.1,"p_value":null,"score":null}"#],
         );
-        check(TimeKind::Step, 0, Given::Embedding(vec![0.1, -2.0]), &[r#"{"series":"a","time":0,"embedding":[0.1,-2.0]}"#]);
-        let forecast = Forecast { levels: vec![0.1, 0.5, 0.975], values: vec![1.0, 2.0, 3.0, f64::NAN, 5.0, 6.0], reason: None };
+        check(
+            TimeKind::Step,
+            0,
+            Given::Embedding(vec![0.1, -2.0]),
+            &[r#"{"series":"a","time":0,"embedding":[0.1,-2.0]}"#],
+        );
+        let forecast =
+            Forecast { levels: vec![0.1, 0.5, 0.975], values: vec![1.0, 2.0, 3.0, f64::NAN, 5.0, 6.0], reason: None };
         check(
             TimeKind::Step,
             0,
@@ -121,7 +127,8 @@ mod tests {
                 r#"{"series":"a","time":0,"q10":null,"q50":5.0,"q97.5":6.0,"step":2}"#,
             ],
         );
-        let output = Output { partition: 0, offset: 0, series: "a".into(), time: 0, content: Given::Embedding(vec![1.0]) };
+        let output =
+            Output { partition: 0, offset: 0, series: "a".into(), time: 0, content: Given::Embedding(vec![1.0]) };
         assert_eq!(Renderer { time: TimeKind::Step, binary: true }.payloads(&output), [1f32.to_le_bytes()]);
     }
 }

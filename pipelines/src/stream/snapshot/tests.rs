@@ -59,7 +59,8 @@ fn files_that_no_snapshot_names_go() {
     snapshots.write(0, &with(10, &["a.states", "b.states"])).unwrap();
     snapshots.write(0, &with(20, &["b.states"])).unwrap();
     let names = || {
-        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.retain(|name| !name.ends_with(".snapshot"));
         names.sort();
         names

@@ -144,7 +144,9 @@ fn cells_hold_one_value_each() {
     check(Aggregate::Max, &[(-10, 7.0), (0, 5.0)]);
     check(Aggregate::Sum, &[(-10, 7.0), (0, 9.0)]);
     let grid = Grid { step: 10, aggregate: Aggregate::Mean, most_missing: 4 };
-    for (last, next, missing) in [(0, 10, 0), (0, 20, 1), (0, 50, 4), (0, 1000, 4), (-20, 0, 1), (i64::MIN, i64::MAX, 4)] {
+    for (last, next, missing) in
+        [(0, 10, 0), (0, 20, 1), (0, 50, 4), (0, 1000, 4), (-20, 0, 1), (i64::MIN, i64::MAX, 4)]
+    {
         assert_eq!(grid.missing(last, next), missing, "{last} to {next}");
     }
 }
