@@ -3,6 +3,7 @@
 mod consumer;
 mod marks;
 mod topics;
+mod writer;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,6 +13,7 @@ pub use self::{
     consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, record},
     marks::read_all,
     topics::{Admin, TopicFacts},
+    writer::Writer,
 };
 
 /// How long a question to the cluster may take.
@@ -69,6 +71,9 @@ pub enum Error {
         /// What the client said.
         problem: String,
     },
+    /// The group knows this member's name by another client: one that came later, or an earlier one of this process.
+    #[error("the group takes this worker's name for another's: {0}")]
+    Fenced(String),
     /// There is no such topic.
     #[error("there is no topic '{0}': create it, or correct its name")]
     NoTopic(String),

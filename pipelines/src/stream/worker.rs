@@ -105,6 +105,7 @@ impl From<client::Error> for Ended {
         match error {
             // A broker that is away comes back, or the time for trouble runs out.
             client::Error::NoBroker { .. } | client::Error::Client(_) => Self::Again(error.to_string()),
+            client::Error::Fenced(problem) => Self::Fenced(problem),
             error => Self::Bad(error.into()),
         }
     }

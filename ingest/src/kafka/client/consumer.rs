@@ -230,10 +230,7 @@ impl Consumer {
     fn judge(&self, error: KafkaError) -> Result<String> {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            Some(Code::Fatal | Code::FencedInstanceId) => Err(Error::Topic {
-                topic: self.topic.clone(),
-                problem: format!("this member is fenced ({error}): does another process use its name?"),
-            }),
+            Some(Code::Fatal | Code::FencedInstanceId) => Err(Error::Fenced(error.to_string())),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(Error::NoTopic(self.topic.clone())),
             Some(
                 Code::TopicAuthorizationFailed
