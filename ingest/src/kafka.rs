@@ -11,6 +11,7 @@ pub mod client;
 mod decode;
 mod fields;
 mod record;
+mod registry;
 #[cfg(test)]
 mod tests;
 
@@ -18,4 +19,5 @@ pub use self::{
     decode::{Decoded, Decoder, Format},
     fields::{Content, Fields, Location, TimeFrom, TimeUnit},
     record::{Record, RejectKind, Rejected},
+    registry::{Registry, RegistryAddress, RegistryError, Schema},
 };

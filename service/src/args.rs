@@ -24,7 +24,8 @@ job.toml:
   settings = {}                      # librdkafka's own, such as "security.protocol"
   [input]
   topic = "readings"
-  format = "json"                    # json, csv (with columns = [...]) or arrow
+  format = "json"                    # json, csv (with columns = [...]), arrow, avro or protobuf
+  # avro and protobuf: registry = { url = "http://127.0.0.1:8081" }, or schema = "FILE" (protobuf: and message = "NAME")
   series = "key"                     # key, field:PATH, header:NAME or partition
   time = "field:time"                # field:PATH, header:NAME, timestamp or offset
   time_unit = "ms"                   # of numbers: s, ms, us, ns or step

@@ -11,7 +11,7 @@ mod figures;
 mod file;
 mod view;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 use unspool_ingest::kafka::Rejected;
@@ -26,6 +26,7 @@ use self::{config::describe, figures::Figures, file::File, view::View};
 use crate::{
     error::{Error, Result},
     model, print,
+    progress::say,
 };
 
 /// Runs a job until SIGTERM or Ctrl-C.
@@ -75,7 +76,7 @@ fn load(file: &File, args: &StreamArgs) -> Result<Arc<Model>> {
         Some(dir) => Model::load(&file.folder.join(dir), options)?,
     };
     if let (Some(warning), false) = (model::fell_back(&loaded), args.quiet) {
-        crate::progress::say(&format!("warning: {warning}"));
+        say(&format!("warning: {warning}"));
     }
     Ok(Arc::new(loaded))
 }
@@ -85,6 +86,9 @@ fn claim(file: &File, args: &StreamArgs) -> Result<Member> {
     Ok(Member::claim(&config::data_dir(file, args), name)?)
 }
 
+/// A stop that takes longer than this ends as if the process were killed: nothing is lost by that.
+const STOP: Duration = Duration::from_secs(25);
+
 /// Sets the flag at SIGTERM or Ctrl-C; a second one ends the process at once, as if it were killed.
 fn stop_at_signals(runtime: &Runtime, stop: &Cancel) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -93,16 +97,19 @@ fn stop_at_signals(runtime: &Runtime, stop: &Cancel) -> Result<()> {
     let (mut interrupt, mut terminate) = signals.map_err(fail)?;
     let stop = stop.clone();
     runtime.spawn(async move {
-        for _ in 0..2 {
-            tokio::select! {
-                _ = interrupt.recv() => (),
-                _ = terminate.recv() => (),
-            }
-            if stop.is_cancelled() {
-                std::process::exit(130);
-            }
-            stop.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
         }
+        stop.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+            () = tokio::time::sleep(STOP) => {
+                say("the stop takes too long: whoever comes next goes on from what is committed");
+            }
+        }
+        std::process::exit(130);
     });
     Ok(())
 }

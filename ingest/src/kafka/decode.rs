@@ -1,19 +1,24 @@
 //! Payloads to rows, many records at a time.
 
+mod avro;
 mod cell;
 mod csv;
 mod ipc;
 mod json;
+mod protobuf;
 mod rows;
 mod table;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use self::{cell::Cell, rows::Rows};
-use super::{Content, Fields, Location, Record, RejectKind, Rejected, TimeFrom, TimeUnit, fields::Slots};
+use super::{Content, Fields, Location, Record, RejectKind, Rejected, Schema, TimeFrom, TimeUnit, fields::Slots};
 use crate::schema;
 
 /// How payloads are written.
@@ -31,6 +36,16 @@ pub enum Format {
     },
     /// An Arrow IPC stream: schema and batches; each row is one.
     Arrow,
+    /// Avro: a record each.
+    Avro {
+        /// The schema, if payloads do not begin with its number in a registry.
+        schema: Option<String>,
+    },
+    /// Protobuf: a message each.
+    Protobuf {
+        /// The `.proto` text and the message's full name, if payloads do not begin with a number in a registry.
+        schema: Option<(String, String)>,
+    },
 }
 
 /// What records came to.
@@ -49,6 +64,38 @@ trait Payload: Send {
     /// # Errors
     /// What is wrong with the payload; rows given before that are not to be used.
     fn read<'a>(&mut self, payload: &'a [u8], row: &mut RowFn<'_, 'a>) -> Result<(), String>;
+
+    /// Reads the first payloads together, where that is faster, a row each; how many they were.
+    fn read_many<'a>(&mut self, payloads: &[&'a [u8]], row: &mut ManyFn<'_, 'a>) -> usize {
+        let _ = (payloads, row);
+        0
+    }
+
+    /// The number of a schema that is not known yet.
+    fn wants(&self, payload: &[u8]) -> Option<u32> {
+        let _ = payload;
+        None
+    }
+
+    /// Takes a schema in, or why there is none: payloads of it are rejects then.
+    ///
+    /// # Errors
+    /// When the job cannot work with it.
+    fn learn(&mut self, id: u32, schema: Result<Schema, String>) -> Result<(), String> {
+        let _ = (id, schema);
+        Ok(())
+    }
+}
+
+/// Takes the cells of one of many payloads.
+type ManyFn<'f, 'a> = dyn FnMut(usize, &[Cell<'a>]) + 'f;
+
+/// The schema's number that a payload begins with, and the rest: a zero byte, then 4 bytes, big-endian.
+fn framing(payload: &[u8]) -> Result<(u32, &[u8]), String> {
+    match payload.split_first_chunk::<5>() {
+        Some(([0, a, b, c, d], rest)) => Ok((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
+        _ => Err("it does not begin with a schema's number".into()),
+    }
 }
 
 /// Takes one row's cells.
@@ -76,6 +123,11 @@ impl Decoder {
             Format::Json => Box::new(json::Json::new(&paths)),
             Format::Csv { columns, delimiter } => Box::new(csv::Csv::new(&paths, columns, *delimiter)?),
             Format::Arrow => Box::new(ipc::Ipc::new(&paths)),
+            Format::Avro { schema } => Box::new(avro::Avro::new(&paths, schema.as_deref())?),
+            Format::Protobuf { schema } => {
+                let given = schema.as_ref().map(|(text, message)| (&text[..], &message[..]));
+                Box::new(protobuf::Protobuf::new(&paths, given)?)
+            }
         };
         Ok(Self { fields, slots, payload, rows: Rows::default() })
     }
@@ -86,21 +138,63 @@ impl Decoder {
         schema::events()
     }
 
+    /// Numbers of schemas that must be learnt before these records can be decoded.
+    #[must_use]
+    pub fn missing(&self, records: &[Record<'_>]) -> BTreeSet<u32> {
+        records.iter().filter_map(|record| self.payload.wants(record.payload?)).collect()
+    }
+
+    /// Takes a schema in, or why there is none: payloads of it are rejects then.
+    ///
+    /// # Errors
+    /// When the job cannot work with it.
+    pub fn learn(&mut self, id: u32, schema: Result<Schema, String>) -> Result<(), String> {
+        self.payload.learn(id, schema)
+    }
+
     /// Decodes records: of each, all rows or a reject.
     pub fn decode(&mut self, records: &[Record<'_>]) -> Decoded {
-        let mut rejects = vec![];
-        for record in records {
-            let before = self.rows.len();
-            let done = match record.payload {
-                None => self.end(record),
-                Some(payload) => self.record(record, payload),
-            };
-            if let Err(Fault(kind, reason)) = done {
-                self.rows.truncate(before);
-                rejects.push(record.reject(kind, reason));
+        let (mut rejects, mut from) = (vec![], 0);
+        while from < records.len() {
+            let many = self.many(&records[from..], &mut rejects);
+            if many == 0 {
+                self.one(&records[from], &mut rejects);
             }
+            from += many.max(1);
         }
         Decoded { rows: self.rows.take(), rejects }
+    }
+
+    /// Decodes the first records together, where their format can; how many they were.
+    fn many(&mut self, records: &[Record<'_>], rejects: &mut Vec<Rejected>) -> usize {
+        let payloads: Vec<&[u8]> = records.iter().map_while(|record| record.payload).collect();
+        let Self { fields, slots, payload: reader, rows } = self;
+        let before = rows.len();
+        let mut row = |at: usize, cells: &[Cell<'_>]| {
+            let before = rows.len();
+            if let Err(Fault(kind, reason)) = push(rows, (fields, slots), &records[at], cells) {
+                rows.truncate(before);
+                rejects.push(records[at].reject(kind, reason));
+            }
+        };
+        let read = catch_unwind(AssertUnwindSafe(|| reader.read_many(&payloads, &mut row)));
+        read.unwrap_or_else(|_| {
+            // One by one the guilty one is found.
+            rows.truncate(before);
+            0
+        })
+    }
+
+    fn one(&mut self, record: &Record<'_>, rejects: &mut Vec<Rejected>) {
+        let before = self.rows.len();
+        let done = match record.payload {
+            None => self.end(record),
+            Some(payload) => self.record(record, payload),
+        };
+        if let Err(Fault(kind, reason)) = done {
+            self.rows.truncate(before);
+            rejects.push(record.reject(kind, reason));
+        }
     }
 
     fn record(&mut self, record: &Record<'_>, payload: &[u8]) -> Result<(), Fault> {

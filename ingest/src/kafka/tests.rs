@@ -7,6 +7,8 @@ use arrow::{
 };
 use proptest::prelude::*;
 
+mod registered;
+
 use super::{Content, Decoded, Decoder, Fields, Format, Location, Record, RejectKind, TimeFrom, TimeUnit};
 
 fn fields(id: &str, time: &str, values: &[&str]) -> Fields {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 use unspool_ingest::kafka::{
-    Fields, Format,
+    Fields, Format, RegistryAddress,
     client::{Connection, Group},
 };
 use unspool_model::Model;
@@ -96,6 +96,8 @@ pub struct StreamJob {
     pub format: Format,
     /// Where they name what.
     pub fields: Fields,
+    /// The registry of the payloads' schemas, if they name them.
+    pub registry: Option<RegistryAddress>,
     /// Membership.
     pub group: Group,
     /// Where a new group begins.

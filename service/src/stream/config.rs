@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use unspool_ingest::{
     kafka::{
-        Content, Fields, Format,
+        Content, Fields, Format, RegistryAddress,
         client::{Connection, Group},
     },
     schema::TimeKind,
@@ -53,6 +53,10 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
         connection: connection(file, args)?,
         topic: file.input.topic.clone(),
         format: format(file)?,
+        registry: file.input.registry.as_ref().map(|registry| RegistryAddress {
+            url: registry.url.clone(),
+            user: registry.user.clone().map(|user| (user, registry.password.clone().unwrap_or_default())),
+        }),
         group: group(file, member),
         begin: match file.input.start {
             StartFile::Earliest => Begin::Earliest,
@@ -95,6 +99,8 @@ fn format(file: &File) -> Result<Format> {
     Ok(match file.input.format {
         FormatFile::Json => Format::Json,
         FormatFile::Arrow => Format::Arrow,
+        FormatFile::Avro => Format::Avro { schema: schema(file)? },
+        FormatFile::Protobuf => protobuf(file)?,
         FormatFile::Csv if file.input.columns.is_empty() => {
             return Err(Error::Usage("input.columns: the names of the CSV's columns are wanted, in order".into()));
         }
@@ -103,6 +109,24 @@ fn format(file: &File) -> Result<Format> {
             Format::Csv { columns: file.input.columns.clone(), delimiter }
         }
     })
+}
+
+/// The text of the file with the payloads' schema; without one, a registry must be named.
+fn schema(file: &File) -> Result<Option<String>> {
+    match (&file.input.schema, &file.input.registry) {
+        (Some(path), None) => {
+            let path = file.folder.join(path);
+            std::fs::read_to_string(&path).map(Some).map_err(|source| Error::Io { path, source })
+        }
+        (None, Some(_)) => Ok(None),
+        _ => Err(Error::Usage("input: either `schema`, a file, or [input.registry] is wanted".into())),
+    }
+}
+
+fn protobuf(file: &File) -> Result<Format> {
+    let wanted = || Error::Usage("input.message: the message's full name is wanted beside `schema`".into());
+    let named = |text| Ok::<_, Error>((text, file.input.message.clone().ok_or_else(wanted)?));
+    Ok(Format::Protobuf { schema: schema(file)?.map(named).transpose()? })
 }
 
 fn fields(file: &File) -> Result<Fields> {
@@ -186,6 +210,18 @@ fn pace(file: &File) -> Result<Pace> {
     })
 }
 
+/// How payloads are written, schemas left out.
+fn payloads(job: &StreamJob) -> String {
+    let kind = match &job.format {
+        Format::Json => "JSON".to_owned(),
+        Format::Csv { columns, .. } => format!("CSV: {}", columns.join(", ")),
+        Format::Arrow => "Arrow IPC".to_owned(),
+        Format::Avro { .. } => "Avro".to_owned(),
+        Format::Protobuf { .. } => "Protobuf".to_owned(),
+    };
+    job.registry.as_ref().map_or(kind.clone(), |registry| format!("{kind}, schemas of {}", registry.url))
+}
+
 /// What `--check` prints: no secrets.
 pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
     let info = model.info();
@@ -200,7 +236,7 @@ pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
     let lines = [
         ("kafka", job.connection.bootstrap.clone()),
         ("topics", plan.topics.iter().map(topic).collect::<Vec<_>>().join(", ")),
-        ("payloads", format!("{:?}", job.format)),
+        ("payloads", payloads(job)),
         ("series", job.fields.id.to_string()),
         ("time", format!("{} ({:?})", job.fields.time, job.fields.time_kind())),
         ("event time", format!("{:?}", job.core.time)),

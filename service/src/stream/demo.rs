@@ -97,6 +97,7 @@ fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> Strea
         connection: connection.clone(),
         topic: format!("{name}-passengers"),
         format: Format::Json,
+        registry: None,
         fields: Fields {
             id: Location::Key,
             time: TimeFrom::Field("time".into()),

@@ -52,6 +52,11 @@ pub(crate) struct InputFile {
     #[serde(default)]
     pub(crate) columns: Vec<String>,
     pub(crate) delimiter: Option<char>,
+    /// Avro, Protobuf: a file with the schema, where payloads do not begin with its number.
+    pub(crate) schema: Option<PathBuf>,
+    /// Protobuf with such a file: the message's full name.
+    pub(crate) message: Option<String>,
+    pub(crate) registry: Option<RegistryFile>,
     pub(crate) series: Location,
     #[serde(default)]
     pub(crate) time: TimeFrom,
@@ -66,6 +71,15 @@ pub(crate) struct InputFile {
     pub(crate) on_new_partitions: NewPartitionsFile,
 }
 
+/// `[input.registry]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegistryFile {
+    pub(crate) url: String,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FormatFile {
@@ -73,6 +87,8 @@ pub(crate) enum FormatFile {
     Json,
     Csv,
     Arrow,
+    Avro,
+    Protobuf,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     process::Command,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures::executor::block_on;
@@ -55,6 +55,12 @@ impl Broker {
         Self { dir, address: format!("127.0.0.1:{}", port.trim()) }
     }
 
+    /// A name that no earlier run has used.
+    pub(crate) fn unique(&self, name: &str) -> &'static str {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        format!("{name}-{since:x}").leak()
+    }
+
     fn script(&self, command: &str) {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/kafka.sh");
         let status = Command::new(script).arg(command).arg(&self.dir).arg("1").status().unwrap();
@@ -69,7 +75,7 @@ impl Broker {
 
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.address);
+        config.set("bootstrap.servers", &self.address).set("reconnect.backoff.max.ms", "1000");
         config
     }
 
@@ -191,7 +197,8 @@ impl Writer {
                 record = again;
             }
         }
-        self.0.flush(ASK).unwrap();
+        // A broker that is killed and starts again takes its time.
+        self.0.flush(4 * ASK).unwrap();
     }
 }
 

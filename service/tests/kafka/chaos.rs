@@ -95,9 +95,9 @@ fn disturb(numbers: &mut Numbers, (broker, folder, file): (&Broker, &Path, &str)
     }
 }
 
-fn chaos(input: &'static str, acts: usize, seed: u64) {
+fn chaos(input: &str, acts: usize, seed: u64) {
     let (broker, folder) = (Broker::of_the_tests(), tempfile::tempdir().unwrap());
-    let folder = folder.path();
+    let (folder, input) = (folder.path(), broker.unique(input));
     broker.create(input, PARTITIONS, &[]);
     let wild = Job { broker: &broker, input, name: format!("{input}-wild").leak(), more: SCORES };
     let file = wild.write(folder, PARTITIONS);

@@ -29,6 +29,7 @@ impl Job<'_> {
                 }
                 "output" => format!("topic = '{out}'\nrejects = '{dead}'"),
                 "group" => format!("name = '{name}'\nsession_timeout_ms = 6000"),
+                "run" if more.contains("snapshot_interval_ms") => format!("data_dir = 'data-{name}'"),
                 "run" => format!("data_dir = 'data-{name}'\nsnapshot_interval_ms = 700\ntransaction_timeout_ms = 6000"),
                 _ => String::new(),
             };

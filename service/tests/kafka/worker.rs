@@ -18,7 +18,8 @@ impl Worker {
     pub(crate) fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
         let log = folder.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unspool"));
+        let binary = std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into());
+        let mut command = Command::new(binary);
         command.arg("stream").args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG");
         command.env("UNSPOOL_THREADS", "1").stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         Self { child: command.spawn().unwrap(), log }

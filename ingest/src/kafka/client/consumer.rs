@@ -19,7 +19,7 @@ use super::{super::Record, Connection, Error, Result};
 /// Bytes fetched ahead of the reader, in KiB: not polling is the back-pressure.
 const AHEAD_KIB: &str = "16384";
 /// How long an assigned partition's committed offset may take: a dead member's open transaction holds it back.
-const COMMITTED: Duration = Duration::from_secs(60);
+const COMMITTED: Duration = Duration::from_secs(25);
 /// How long a final stop waits for the group to let go.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -94,11 +94,13 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let done = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let begun = self.begin(consumer, list);
-            begun.and_then(|list| {
-                let assigned = if cooperative { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
-                assigned.map_err(|e| self.connection.failed(e))
-            })
+            // Whatever it came to, the client waits for an answer, and would not even close without one.
+            let (list, failed) = match self.begin(consumer, list) {
+                Ok(list) => (list, None),
+                Err(error) => (TopicPartitionList::new(), Some(error)),
+            };
+            let assigned = if cooperative { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
+            failed.map_or_else(|| assigned.map_err(|e| self.connection.failed(e)), Err)
         } else {
             let went = list.elements().iter().map(|one| Assignment::Went(one.partition())).collect::<Vec<_>>();
             lock(&self.changes).extend(went);

@@ -48,7 +48,9 @@ impl Json {
 impl Payload for Json {
     fn read<'a>(&mut self, payload: &'a [u8], row: &mut RowFn<'_, 'a>) -> Result<(), String> {
         let mut cells = vec![Cell::Missing; self.fields];
-        let mut reader = serde_json::Deserializer::from_slice(payload);
+        // A serialiser with a registry puts the schema's number in front; no JSON begins with a zero byte.
+        let text = super::framing(payload).map_or(payload, |(_, rest)| rest);
+        let mut reader = serde_json::Deserializer::from_slice(text);
         let object = Object { wanted: &self.wanted, cells: &mut cells };
         let read = reader.deserialize_map(object).and_then(|()| reader.end());
         read.map_err(|e| format!("not a JSON object as expected: {e}"))?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use unspool_ingest::kafka::{
-    Decoder,
+    Decoder, Registry,
     client::{Consumer, Polled},
 };
 use unspool_model::Model;
@@ -86,6 +86,7 @@ impl<'a> Session<'a> {
             producer,
             core,
             decoder,
+            registry: job.registry.clone().map(Registry::new),
             letters: Letters::new(job, model),
             chosen,
             here: BTreeMap::new(),

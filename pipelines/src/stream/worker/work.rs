@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use unspool_ingest::kafka::{
-    Decoder,
+    Decoder, Registry, RegistryError,
     client::{Assigned, Assignment, Consumer, read_all},
 };
 
@@ -60,6 +60,7 @@ pub(super) struct Work<'a> {
     pub producer: Producer,
     pub core: Core,
     pub decoder: Decoder,
+    pub registry: Option<Registry>,
     pub letters: Letters,
     pub chosen: Chosen,
     pub here: BTreeMap<i32, Here>,
@@ -145,7 +146,25 @@ impl Work<'_> {
         self.check_share(&all)
     }
 
+    /// Asks the registry for schemas that these records name for the first time.
+    fn learn(&mut self, batch: &Batch<'_>) -> Result<(), Ended> {
+        for id in self.decoder.missing(&batch.0) {
+            let schema = match self.registry.as_ref().map(|registry| registry.schema(id)) {
+                None => Err(format!("the payload names schema {id}, but the job names no registry")),
+                Some(Ok(schema)) => Ok(schema),
+                Some(Err(error @ RegistryError::Unknown(_))) => Err(error.to_string()),
+                Some(Err(error @ RegistryError::Refused { .. })) => {
+                    return Err(Ended::Bad(Error::Settings(error.to_string())));
+                }
+                Some(Err(error)) => return Err(Ended::Again(error.to_string())),
+            };
+            self.decoder.learn(id, schema).map_err(|problem| Ended::Bad(Error::Settings(problem)))?;
+        }
+        Ok(())
+    }
+
     fn process(&mut self, batch: &Batch<'_>, all: &mut Processed) -> Result<(), Ended> {
+        self.learn(batch)?;
         let decoded = self.decoder.decode(&batch.0);
         let nexts: Vec<(i32, i64)> = batch.nexts().into_iter().collect();
         let given = |partition, offset| self.core.wants(partition, offset).1;
