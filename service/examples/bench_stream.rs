@@ -45,7 +45,12 @@ fn main() -> Done {
     let bootstrap = std::env::args().nth(1).ok_or("give a broker's address, HOST:PORT")?;
     let connection = Connection { bootstrap, ..Connection::default() };
     let model = Arc::new(Model::series_stream(RunOptions::cpu())?);
-    println!("{} messages of {SERIES} series, {PARTITIONS} partitions; {} ({})", MESSAGES, model.info().name, model.info().route);
+    println!(
+        "{} messages of {SERIES} series, {PARTITIONS} partitions; {} ({})",
+        MESSAGES,
+        model.info().name,
+        model.info().route
+    );
     let decode = decode();
     println!("decode JSON to Arrow, one thread    {decode:>9.0} messages/s");
     let encoder = encoder(&model)?;
@@ -132,7 +137,8 @@ fn fill(connection: &Connection, topic: &str) -> Done {
 fn consumer(connection: &Connection, topic: &str, from: Offset) -> Done<BaseConsumer> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &connection.bootstrap).set("group.id", "bench-raw");
-    let consumer: BaseConsumer = config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "5").create()?;
+    let consumer: BaseConsumer =
+        config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "5").create()?;
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         list.add_partition_offset(topic, partition, from)?;

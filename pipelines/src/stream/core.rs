@@ -18,7 +18,7 @@ use unspool_ingest::kafka::{RejectKind, Rejected};
 use unspool_model::{Model, Options};
 
 use self::{
-    lane::Pack,
+    lane::{Group, Pack},
     rows::{Rows, row_as_json},
 };
 use super::{
@@ -67,7 +67,16 @@ struct Part {
 struct Released {
     partition: i32,
     row: Row,
+    fate: Fate,
+}
+
+/// What to do with what comes of a row.
+#[derive(Clone, Copy)]
+struct Fate {
+    /// It is given; else it was, before a crash.
     emit: bool,
+    /// Its own message released it, so that the message is still at hand.
+    own: bool,
 }
 
 /// The partitions, their event time, and the states of their series.
@@ -171,9 +180,11 @@ impl Core {
                 && let Some(row) = kept
             {
                 let reason = late.to_string();
-                processed.rejects.push(reject((partition, offset), RejectKind::Late, (&row, reason)));
+                let fate = Fate { emit, own: true };
+                processed.rejects.push(reject(partition, (RejectKind::Late, reason), (&row, fate)));
             }
-            released.extend(out.drain(..).map(|row| Released { partition, row, emit }));
+            let fate = |row: &Row| Fate { emit, own: row.offset == offset };
+            released.extend(out.drain(..).map(|row| Released { partition, fate: fate(&row), row }));
         }
         for (partition, next) in nexts {
             if let Some(part) = self.parts.get_mut(partition) {
@@ -193,7 +204,8 @@ impl Core {
         if let Some(part) = self.parts.get_mut(&partition) {
             part.time.flush(&self.time, &mut out);
         }
-        self.run(out.into_iter().map(|row| Released { partition, row, emit }).collect(), &mut processed)?;
+        let fate = Fate { emit, own: false };
+        self.run(out.into_iter().map(|row| Released { partition, row, fate }).collect(), &mut processed)?;
         Ok(processed)
     }
 
@@ -210,15 +222,15 @@ impl Core {
 
     /// Runs released rows through the model, each series' in their order.
     fn run(&mut self, released: Vec<Released>, processed: &mut Processed) -> Result<()> {
-        let mut groups: Vec<((i32, Arc<str>), Vec<(usize, Row, bool)>)> = vec![];
+        let mut groups: Vec<Group> = vec![];
         let mut at: HashMap<(i32, Arc<str>), usize> = HashMap::new();
-        for (order, Released { partition, row, emit }) in released.into_iter().enumerate() {
+        for (order, Released { partition, row, fate }) in released.into_iter().enumerate() {
             let key = (partition, Arc::clone(&row.series));
             let group = *at.entry(key.clone()).or_insert_with(|| {
                 groups.push((key, vec![]));
                 groups.len() - 1
             });
-            groups[group].1.push((order, row, emit));
+            groups[group].1.push((order, row, fate));
         }
         let mut ordered = vec![];
         let mut groups = groups.into_iter().peekable();
@@ -232,8 +244,10 @@ impl Core {
     }
 }
 
-/// A row that could not be used, whose payload is gone.
-fn reject((partition, offset): (i32, i64), kind: RejectKind, (row, reason): (&Row, String)) -> Rejected {
-    let (key, payload) = (Some(row.series.as_bytes().to_vec()), Some(row_as_json(row)));
-    Rejected { partition, offset, kind, reason, key, payload }
+/// A row that could not be used. Its message is for the caller to add where it is at hand; else the row itself goes as JSON:
+/// which of the two is no matter of how records are cut into calls.
+fn reject(partition: i32, (kind, reason): (RejectKind, String), (row, fate): (&Row, Fate)) -> Rejected {
+    let (key, payload) =
+        if fate.own { (None, None) } else { (Some(row.series.as_bytes().to_vec()), Some(row_as_json(row))) };
+    Rejected { partition, offset: row.offset, kind, reason, key, payload }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unspool_ingest::kafka::RejectKind;
 use unspool_model::{Events, Item, State};
 
-use super::{Core, Output, Processed, Row, reject};
+use super::{Core, Fate, Output, Processed, Row, reject};
 use crate::stream::{
     emit::{Every, Give, Given},
     error::Result,
@@ -13,13 +13,13 @@ use crate::stream::{
     time::Content,
 };
 
-/// A series' rows: their places among all, and whether what comes of them is given.
-type Group = ((i32, Arc<str>), Vec<(usize, Row, bool)>);
+/// A series' rows: their places among all, and what to do with what comes of them.
+pub(super) type Group = ((i32, Arc<str>), Vec<(usize, Row, Fate)>);
 
 /// One series of a pack.
 struct Lane {
     key: (i32, Arc<str>),
-    rows: std::iter::Peekable<std::vec::IntoIter<(usize, Row, bool)>>,
+    rows: std::iter::Peekable<std::vec::IntoIter<(usize, Row, Fate)>>,
     entry: Entry,
     /// Values of this round, NaN where missing.
     values: Vec<f64>,
@@ -74,16 +74,17 @@ impl Pack<'_> {
     fn gather(&mut self, lane: &mut Lane) -> Result<()> {
         while lane.due.is_none()
             && !lane.ends
-            && let Some((order, row, emit)) = lane.rows.next()
+            && let Some((order, row, fate)) = lane.rows.next()
         {
             if row.content == Content::End {
                 lane.ends = true;
                 continue;
             }
             lane.ended = false;
-            if let Some((kind, reason)) = self.refusal(lane, &row) {
+            let emit = fate.emit;
+            if let Some(refusal) = self.refusal(lane, &row) {
                 if emit {
-                    self.processed.rejects.push(reject((lane.key.0, row.offset), kind, (&row, reason)));
+                    self.processed.rejects.push(reject(lane.key.0, refusal, (&row, fate)));
                 }
                 continue;
             }
@@ -203,7 +204,7 @@ impl Pack<'_> {
 }
 
 impl Lane {
-    fn new(key: (i32, Arc<str>), rows: Vec<(usize, Row, bool)>, entry: Entry) -> Self {
+    fn new(key: (i32, Arc<str>), rows: Vec<(usize, Row, Fate)>, entry: Entry) -> Self {
         let rows = rows.into_iter().peekable();
         let (values, bases, scored) = (vec![], String::new(), vec![]);
         Self { key, rows, entry, values, bases, scored, due: None, ends: false, ended: false }

@@ -43,13 +43,13 @@ impl<'a> Batch<'a> {
         (Self(now), Self(later))
     }
 
-    /// Gives rejects the payload of their message, where it is among these.
+    /// Gives rejects the payload of their message, where they have none of their own.
     pub(super) fn complete(&self, rejects: &mut [Rejected]) {
-        if rejects.is_empty() {
+        if rejects.iter().all(|reject| reject.payload.is_some()) {
             return;
         }
         let at: HashMap<_, _> = self.0.iter().map(|record| ((record.partition, record.offset), record)).collect();
-        for reject in rejects {
+        for reject in rejects.iter_mut().filter(|reject| reject.payload.is_none()) {
             if let Some(record) = at.get(&(reject.partition, reject.offset)) {
                 *reject = record.reject(reject.kind, std::mem::take(&mut reject.reason));
             }
