@@ -51,8 +51,14 @@ impl From<KafkaError> for Failed {
                     | Code::SaslAuthenticationFailed
             )
         );
+        // Not every fatal error says that it is one.
+        let fenced = matches!(
+            error.rdkafka_error_code(),
+            Some(Code::Fenced | Code::Fatal | Code::ProducerFenced | Code::InvalidProducerEpoch)
+        );
         match &error {
             _ if refused => Self::Refused(error),
+            _ if fenced => Self::Fenced(error.to_string()),
             KafkaError::Transaction(e) if e.is_fatal() => Self::Fenced(error.to_string()),
             KafkaError::ClientCreation(_) | KafkaError::ClientConfig(..) => Self::Refused(error),
             _ => Self::Aborted(error.to_string()),
@@ -198,3 +204,6 @@ impl Producer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ fn a_stop_and_a_start_go_on_where_it_was() {
 #[ignore = "needs Apache Kafka: .ci/kafka.sh"]
 fn forecasts_embeddings_and_the_broker_side_protocol() {
     let scene = Scene::new("kinds", 2);
-    scene.broker.send(scene.input, &events(&mut Numbers(3), 2, (0, 400)));
+    scene.broker.send(scene.input, &events(&mut Numbers(3), 2, (0, 2000)));
     let forecasts = scene.job(
         "forecasts",
         "[output]\ngive = 'forecasts'\nhorizon = 3\nevery_events = 4\n[group]\nprotocol = 'consumer'\n",
@@ -106,7 +106,7 @@ fn forecasts_embeddings_and_the_broker_side_protocol() {
     let given = scene.broker.read(&forecasts.0.out());
     assert!(given.len() > 30 && given.len().is_multiple_of(3), "{}", given.len());
     assert!(given.iter().all(|got| got.payload.contains("\"q50\":")));
-    let embeddings = scene.job("embeddings", "[output]\ngive = 'embeddings'\nevery = 20\n");
+    let embeddings = scene.job("embeddings", "[output]\ngive = 'embeddings'\nevery_events = 20\n");
     scene.run(&embeddings);
     let given = scene.broker.read(&embeddings.0.out());
     assert!(!given.is_empty() && given.iter().all(|got| got.payload.contains("\"embedding\":[")));
