@@ -28,7 +28,7 @@ use unspool_pipelines::{
         self, Observer, Progress, StreamJob,
         core::CoreOptions,
         emit::{self, Emit, Every, Give},
-        job::{Begin, Guarantee, NewPartitions, Output, Pace},
+        job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
         time::TimeOptions,
     },
 };
@@ -60,7 +60,7 @@ fn main() -> Done {
     let job = job(&connection, &name, folder.path());
     let admin = Admin::new(&connection)?;
     admin.create(&job.topic, PARTITIONS, &[])?;
-    admin.create(&job.output.topic, PARTITIONS, &[])?;
+    admin.create(&scores(&name), PARTITIONS, &[])?;
     fill(&connection, &job.topic)?;
     let raw = raw(&connection, &job.topic)?;
     println!("raw consumer                        {raw:>9.0} messages/s");
@@ -157,6 +157,10 @@ fn raw(connection: &Connection, topic: &str) -> Done<f64> {
     Ok(count as f64 / began.elapsed().as_secs_f64())
 }
 
+fn scores(name: &str) -> String {
+    format!("{name}-scores")
+}
+
 fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> StreamJob {
     StreamJob {
         connection: connection.clone(),
@@ -172,7 +176,7 @@ fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> Strea
             emit: Emit { give: Give::Scores, every: Every::Events(1) },
             states_bytes: 4 << 30,
         },
-        output: Output { topic: format!("{name}-out"), rejects: None, binary: false },
+        output: Output { to: To::Topic(scores(name)), rejects: None, binary: false },
         guarantee: Guarantee::ExactlyOnce,
         pace: Pace::default(),
         data_dir: data_dir.to_owned(),
@@ -218,7 +222,7 @@ fn latency(connection: &Connection, (admin, model): (&Admin, &Arc<Model>), data_
     let name = format!("bench-{}", uuid::Uuid::new_v4().simple());
     let job = job(connection, &name, data_dir);
     admin.create(&job.topic, PARTITIONS, &[])?;
-    admin.create(&job.output.topic, PARTITIONS, &[])?;
+    admin.create(&scores(&name), PARTITIONS, &[])?;
     let (stop, ready) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
     let worker = {
         let (job, model, stop, ready) = (job.clone(), Arc::clone(model), stop.clone(), Arc::clone(&ready));
@@ -247,7 +251,7 @@ fn latency(connection: &Connection, (admin, model): (&Admin, &Arc<Model>), data_
             writer.flush().map_err(|e| e.to_string())
         })
     };
-    let reader = consumer(connection, &job.output.topic, Offset::Beginning)?;
+    let reader = consumer(connection, &scores(&name), Offset::Beginning)?;
     let mut took = vec![];
     while took.len() < total {
         let Some(Ok(message)) = reader.poll(Duration::from_secs(1)) else { continue };

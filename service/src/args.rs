@@ -35,7 +35,7 @@ job.toml:
   idle_flush_ms = 60000
   grid = 60000                       # with aggregate = "mean", last, min, max or sum
   [output]
-  topic = "scores"
+  topic = "scores"                   # or stdout = true, with guarantee = "at-least-once"
   rejects = "dead-letters"
   give = "scores"                    # scores, forecasts (with horizon = 24) or embeddings
   every_events = 1                   # or every = 60000, in event time

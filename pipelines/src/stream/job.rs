@@ -13,9 +13,18 @@ use super::{core::CoreOptions, emit::Renderer};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// A topic.
+    Topic(String),
+    /// Standard output, a line each: at least once.
+    Stdout,
+}
+
+/// What goes out, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The topic of outputs.
-    pub topic: String,
+    /// Where outputs go.
+    pub to: To,
     /// The topic of dead letters; `None`: rejects are only counted.
     pub rejects: Option<String>,
     /// Embeddings as bytes.

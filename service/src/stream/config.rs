@@ -14,7 +14,7 @@ use unspool_pipelines::stream::{
     Plan, StreamJob,
     core::CoreOptions,
     emit::{Emit, Every, Give},
-    job::{Begin, Guarantee, NewPartitions, Output, Pace},
+    job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
     time::{Grid, Order, TimeOptions},
 };
 
@@ -72,7 +72,11 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
             states_bytes: file.run.states_bytes.unwrap_or(STATES_BYTES),
         },
         output: Output {
-            topic: file.output.topic.clone(),
+            to: match (&file.output.topic, file.output.stdout) {
+                (Some(topic), false) => To::Topic(topic.clone()),
+                (None, true) => To::Stdout,
+                _ => return Err(Error::Usage("output: either `topic` or `stdout = true` is wanted".into())),
+            },
             rejects: file.output.rejects.clone(),
             binary: file.output.binary,
         },

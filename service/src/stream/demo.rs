@@ -23,7 +23,7 @@ use unspool_pipelines::{
         self, Observer, Progress, StreamJob,
         core::CoreOptions,
         emit::{self, Emit, Every, Give},
-        job::{Begin, Guarantee, NewPartitions, Output, Pace},
+        job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
         time::TimeOptions,
     },
 };
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &StreamArgs) -> Result<()> {
     let name = format!("unspool-demo-{}", uuid::Uuid::new_v4().simple());
     let job = job(&Connection { bootstrap: address.clone(), ..Connection::default() }, &name, folder.path());
     let admin = Admin::new(&job.connection).map_err(stream::Error::from)?;
-    for topic in [&job.topic, &job.output.topic] {
+    for topic in [&job.topic, &scores(&name)] {
         admin.create(topic, PARTITIONS, &FOR_EVER).map_err(stream::Error::from)?;
     }
     progress::say(&format!(
@@ -91,6 +91,11 @@ pub(crate) fn run(args: &StreamArgs) -> Result<()> {
     Ok(())
 }
 
+/// The topic of scores.
+fn scores(name: &str) -> String {
+    format!("{name}-scores")
+}
+
 /// The demonstration's job: an anomaly score for each value, exactly once.
 fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> StreamJob {
     StreamJob {
@@ -112,7 +117,7 @@ fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> Strea
             emit: Emit { give: Give::Scores, every: Every::Events(1) },
             states_bytes: 1 << 30,
         },
-        output: Output { topic: format!("{name}-scores"), rejects: None, binary: false },
+        output: Output { to: To::Topic(scores(name)), rejects: None, binary: false },
         guarantee: Guarantee::ExactlyOnce,
         pace: Pace::default(),
         data_dir: data_dir.to_owned(),

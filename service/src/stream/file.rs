@@ -127,7 +127,11 @@ pub(crate) struct EventTimeFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OutputFile {
-    pub(crate) topic: String,
+    /// Either a topic...
+    pub(crate) topic: Option<String>,
+    /// ... or standard output.
+    #[serde(default)]
+    pub(crate) stdout: bool,
     pub(crate) rejects: Option<String>,
     pub(crate) give: GiveFile,
     pub(crate) horizon: Option<usize>,

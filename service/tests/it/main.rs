@@ -17,3 +17,5 @@ mod help;
 mod models;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod stream;

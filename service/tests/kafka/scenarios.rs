@@ -165,6 +165,25 @@ fn at_least_once_loses_nothing() {
 
 #[test]
 #[ignore = "needs Apache Kafka: .ci/kafka.sh"]
+fn outputs_may_be_lines_of_text() {
+    let scene = Scene::new("lines", 1);
+    scene.broker.send(scene.input, &steps((0, 60)));
+    let plain = scene.job("plain", SCORES);
+    scene.run(&plain);
+    let (job, file) = scene.job("lines", "[output]\ngive = 'scores'\nguarantee = 'at-least-once'\n");
+    let text = std::fs::read_to_string(&file).unwrap().replace(&format!("topic = '{}'", job.out()), "stdout = true");
+    std::fs::write(&file, text).unwrap();
+    let mut worker = scene.start("lines", &[&file, "--quiet"]);
+    scene.broker.wait_for(job.name, scene.input, SOON);
+    let log = worker.log();
+    worker.assert_runs();
+    worker.stop();
+    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with('{')).collect();
+    assert_eq!(lines, payloads(&scene.broker.read(&plain.0.out())));
+}
+
+#[test]
+#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
 fn what_stands_in_the_way_is_said() {
     let scene = Scene::new("refusals", 2);
     let (job, file) = scene.job("job", SCORES);

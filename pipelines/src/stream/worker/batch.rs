@@ -9,7 +9,7 @@ use unspool_model::Model;
 
 use super::super::{
     emit::{Output, Renderer},
-    job::StreamJob,
+    job::{StreamJob, To},
     producer::Letter,
 };
 
@@ -77,7 +77,7 @@ impl Mark {
 /// Makes records of outputs, dead letters and marks.
 pub(super) struct Letters {
     renderer: Renderer,
-    topic: String,
+    topic: Option<String>,
     rejects: Option<String>,
     marks: String,
     source: String,
@@ -90,7 +90,10 @@ impl Letters {
         let info = model.info();
         Self {
             renderer: job.renderer(),
-            topic: job.output.topic.clone(),
+            topic: match &job.output.to {
+                To::Topic(topic) => Some(topic.clone()),
+                To::Stdout => None,
+            },
             rejects: job.output.rejects.clone(),
             marks: job.flush_topic(),
             source: job.topic.clone(),
@@ -99,8 +102,20 @@ impl Letters {
         }
     }
 
+    /// Outputs as lines, for those who give them to no topic.
+    pub(super) fn lines(&self, outputs: &[Output]) -> Vec<u8> {
+        let lines = outputs.iter().flat_map(|output| self.renderer.payloads(output));
+        lines
+            .flat_map(|mut line| {
+                line.push(b'\n');
+                line
+            })
+            .collect()
+    }
+
     /// The records of an output: key, and payload by payload.
     pub(super) fn outputs(&self, outputs: &[Output]) -> Vec<Letter> {
+        let Some(topic) = &self.topic else { return vec![] };
         let letters = |output: &Output| {
             let headers = vec![
                 ("unspool-model", self.model.clone()),
@@ -108,7 +123,7 @@ impl Letters {
                 ("unspool-source", format!("{}/{}/{}", self.source, output.partition, output.offset)),
             ];
             let letter = move |payload| Letter {
-                topic: self.topic.clone(),
+                topic: topic.clone(),
                 partition: None,
                 key: Some(output.series.as_bytes().to_vec()),
                 payload: Some(payload),

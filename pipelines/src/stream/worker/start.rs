@@ -12,7 +12,7 @@ use unspool_model::{Front, Model};
 
 use super::super::{
     error::{Error, Result},
-    job::{Begin, NewPartitions, StreamJob},
+    job::{Begin, Guarantee, NewPartitions, StreamJob, To},
     snapshot::{Manifest, Snapshots, unique},
 };
 
@@ -37,6 +37,10 @@ pub struct Plan {
 /// What stands in the way, and what to do.
 pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
     takes(job, model)?;
+    if job.output.to == To::Stdout && job.guarantee == Guarantee::ExactlyOnce {
+        let problem = "standard output has no transactions: say guarantee = \"at-least-once\"";
+        return Err(Error::Settings(problem.into()));
+    }
     let state = model.save(&model.open(&job.core.emit.options(model)?)?)?;
     let admin = Admin::new(&job.connection)?;
     let input = admin.topic(&job.topic)?;
@@ -48,7 +52,8 @@ pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
     }
     let partitions = input.partitions;
     let mut topics = vec![(job.topic.clone(), input)];
-    for topic in std::iter::once(&job.output.topic).chain(&job.output.rejects) {
+    let output = if let To::Topic(topic) = &job.output.to { Some(topic) } else { None };
+    for topic in output.into_iter().chain(&job.output.rejects) {
         topics.push((topic.clone(), admin.topic(topic)?));
     }
     let snapshots = job.data_dir.join("snapshots").join(&job.group.name).join(&job.topic);

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::{self, Write},
+    path::Path,
     sync::PoisonError,
     time::Instant,
 };
@@ -16,7 +18,7 @@ use super::{
     super::{
         core::{Core, Processed},
         error::Error,
-        job::{Guarantee, StreamJob},
+        job::{Guarantee, StreamJob, To},
         producer::{Letter, Producer},
         progress::{Observer, PartitionProgress, Progress},
         snapshot::Snapshots,
@@ -240,6 +242,9 @@ impl Work<'_> {
             Guarantee::ExactlyOnce => self.producer.commit(&letters, &at.consumer.offsets(&offsets)?, at.group)?,
             Guarantee::AtLeastOnce => {
                 self.producer.deliver(&letters)?;
+                if self.job.output.to == To::Stdout {
+                    print(&self.letters.lines(&given.outputs))?;
+                }
                 at.consumer.commit(&offsets)?;
             }
         }
@@ -315,4 +320,11 @@ impl Work<'_> {
         self.progress.states = self.core.states();
         observer.progress(self.progress);
     }
+}
+
+/// Writes lines to standard output.
+fn print(lines: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(lines).and_then(|()| stdout.flush());
+    written.map_err(|source| Error::io(Path::new("standard output"), &source))
 }
