@@ -1,6 +1,7 @@
 //! The client: settings, topics, and a consumer that is told where each partition begins.
 
 mod consumer;
+mod diagnose;
 mod marks;
 mod topics;
 mod writer;
@@ -17,7 +18,7 @@ pub use self::{
 };
 
 /// How long a question to the cluster may take.
-pub const ASK: Duration = Duration::from_secs(20);
+pub const ASK: Duration = Duration::from_secs(10);
 
 /// How to reach a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

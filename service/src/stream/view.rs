@@ -18,12 +18,14 @@ pub(crate) struct View {
     /// Messages at the last line.
     messages: u64,
     ready: bool,
+    /// The last trouble, and when it was told.
+    trouble: Option<(String, Instant)>,
 }
 
 impl View {
     /// A view; a quiet one shows trouble alone.
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, last: Instant::now(), messages: 0, ready: false }
+        Self { quiet, last: Instant::now(), messages: 0, ready: false, trouble: None }
     }
 
     /// Shows the counts.
@@ -58,9 +60,13 @@ impl View {
         tracing::debug!(outputs = outputs.len(), rejects = rejects.len(), "committed");
     }
 
-    /// Something went wrong and is being mended.
+    /// Something went wrong and is being mended; the same again is not told for a while.
     pub(crate) fn trouble(&mut self, problem: &str) {
-        say(&format!("warning: {problem}"));
+        let told = |(last, at): &(String, Instant)| last == problem && at.elapsed() < LINE_EVERY;
+        if !self.trouble.as_ref().is_some_and(told) {
+            say(&format!("warning: {problem}"));
+            self.trouble = Some((problem.to_owned(), Instant::now()));
+        }
     }
 }
 

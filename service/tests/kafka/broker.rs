@@ -61,6 +61,12 @@ impl Broker {
         format!("{name}-{since:x}").leak()
     }
 
+    /// The listener with TLS and SASL, and the certificate of who vouches for it (`KAFKA_SECURE=1` at the start).
+    pub(crate) fn secure(&self) -> (String, PathBuf) {
+        let (host, port) = self.address.split_once(':').unwrap();
+        (format!("{host}:{}", port.parse::<u16>().unwrap() + 2), self.dir.join("ca.pem"))
+    }
+
     fn script(&self, command: &str) {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/kafka.sh");
         let status = Command::new(script).arg(command).arg(&self.dir).arg("1").status().unwrap();

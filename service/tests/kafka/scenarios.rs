@@ -249,3 +249,31 @@ fn workers_leave_one_after_the_other() {
         workers.into_iter().for_each(Worker::stop);
     }
 }
+
+#[test]
+#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
+fn encrypted_and_with_credentials() {
+    let scene = Scene::new("secure", 1);
+    scene.broker.send(scene.input, &steps((0, 20)));
+    let (address, ca) = scene.broker.secure();
+    for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
+        let (job, file) = scene.job(&mechanism.to_lowercase(), SCORES);
+        let with = |password: &str, ca: &str| {
+            let settings = format!(
+                "[kafka]\nbootstrap = '{address}'\n[kafka.settings]\n'security.protocol' = 'SASL_SSL'\n\
+                 'sasl.mechanism' = '{mechanism}'\n'sasl.username' = 'alice'\n'sasl.password' = '{password}'\n{ca}"
+            );
+            let text = std::fs::read_to_string(&file).unwrap();
+            let path = scene.folder().join(format!("{mechanism}.toml"));
+            std::fs::write(&path, settings + "\n" + &text[text.find("[input]").unwrap()..]).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let trusted = format!("'ssl.ca.location' = '{}'", ca.display());
+        let line = scene.refused(&[&with("wrong", &trusted), "--check"]);
+        assert!(line.contains("refuse this client") && line.contains("sasl.*"), "{mechanism}: {line}");
+        let line = scene.refused(&[&with("alice-secret", ""), "--check"]);
+        assert!(line.contains("refuse this client") && line.contains("ssl.*"), "{mechanism}: {line}");
+        scene.run(&(job, with("alice-secret", &trusted)));
+        assert_eq!(scene.broker.read(&format!("{}-{}-out", scene.input, mechanism.to_lowercase())).len(), 20);
+    }
+}

@@ -41,7 +41,8 @@ impl Admin {
     /// # Errors
     /// [`Error::NoTopic`], or the cluster cannot be asked.
     pub fn topic(&self, name: &str) -> Result<TopicFacts> {
-        let metadata = self.client.inner().fetch_metadata(Some(name), ASK).map_err(|e| self.connection.failed(e))?;
+        let metadata = self.client.inner().fetch_metadata(Some(name), ASK);
+        let metadata = metadata.map_err(|e| self.connection.diagnosed(e))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         let topic = topic.filter(|topic| !topic.partitions().is_empty() && topic.error().is_none());
         let topic = topic.ok_or_else(|| Error::NoTopic(name.to_owned()))?;
