@@ -7,6 +7,7 @@
 pub mod conformance;
 mod error;
 pub mod format;
+pub mod kafka;
 mod memory;
 pub mod reads;
 pub mod schema;

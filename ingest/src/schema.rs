@@ -66,3 +66,29 @@ pub fn reads() -> SchemaRef {
         Field::new("template_length", DataType::Int32, true),
     ]))
 }
+
+/// The longest name of a series, in bytes.
+pub const MAX_ID_BYTES: usize = 4 << 10;
+
+/// Events of many series as they come out of a topic, in the order of offsets within each partition.
+///
+/// | column | type | meaning |
+/// |---|---|---|
+/// | `partition`, `offset` | i32, i64 | the message; one message may bring several rows |
+/// | `id` | text | the series |
+/// | `time` | i64 | µs since 1970, or a step number ([`TimeKind`]) |
+/// | `value` | f64 | a value of a series (null: missing) |
+/// | `sequence` | text | bases, where the job reads them (else null) |
+/// | `end` | bool | the series ends here; the row brings nothing else |
+#[must_use]
+pub fn events() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("id", DataType::Utf8, false),
+        Field::new("time", DataType::Int64, false),
+        Field::new("value", DataType::Float64, true),
+        Field::new("sequence", DataType::Utf8, true),
+        Field::new("end", DataType::Boolean, false),
+    ]))
+}

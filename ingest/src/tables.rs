@@ -9,9 +9,9 @@ mod decoder;
 mod parquet;
 mod paths;
 mod rows;
-mod time;
+pub(crate) mod time;
 mod tsf;
-mod value;
+pub(crate) mod value;
 
 use std::path::PathBuf;
 

@@ -22,6 +22,7 @@ mod pipeline;
 mod scheduler;
 pub mod sink;
 pub mod store;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 mod worker;

@@ -52,6 +52,7 @@ use std::{
 
 use unspool_model::{Digest, State, series::Forecast};
 
+pub(crate) use self::error::problem;
 use self::{
     disk::Disk,
     index::Index,

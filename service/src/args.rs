@@ -6,10 +6,45 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
-use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand};
+use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs};
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
+
+/// A job's file, for `unspool stream --help`.
+const STREAM_HELP: &str = r#"Examples:
+  unspool stream --demo
+  unspool stream job.toml --check
+  unspool stream job.toml
+
+job.toml:
+  model = "series-stream-1"          # or a directory; this is the default
+  [kafka]
+  bootstrap = "127.0.0.1:9092"
+  settings = {}                      # librdkafka's own, such as "security.protocol"
+  [input]
+  topic = "readings"
+  format = "json"                    # json, csv (with columns = [...]), arrow, avro or protobuf
+  # avro and protobuf: registry = { url = "http://127.0.0.1:8081" }, or schema = "FILE" (protobuf: and message = "NAME")
+  series = "key"                     # key, field:PATH, header:NAME or partition
+  time = "field:time"                # field:PATH, header:NAME, timestamp or offset
+  time_unit = "ms"                   # of numbers: s, ms, us, ns or step
+  values = ["value"]                 # or sequence = "bases"
+  [event_time]
+  lateness = 5000                    # ms (or steps); without it: the order of offsets
+  idle_flush_ms = 60000
+  grid = 60000                       # with aggregate = "mean", last, min, max or sum
+  [output]
+  topic = "scores"                   # or stdout = true, with guarantee = "at-least-once"
+  rejects = "dead-letters"
+  give = "scores"                    # scores, forecasts (with horizon = 24) or embeddings
+  every_events = 1                   # or every = 60000, in event time
+  [group]
+  name = "anomalies"
+  [run]
+  data_dir = "unspool-data"          # the same for all workers of the job
+
+A worker killed at any instant loses nothing and repeats nothing: start it again, or let another one take over."#;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -80,6 +115,9 @@ pub(crate) enum Command {
     /// Work on the sessions of a server that is stopped
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
+    #[command(after_help = STREAM_HELP)]
+    Stream(Box<StreamArgs>),
 }
 
 /// `unspool embed`.

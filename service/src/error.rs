@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// The job failed.
     #[error(transparent)]
     Job(#[from] unspool_pipelines::Error),
+    /// The stream job failed.
+    #[error(transparent)]
+    Stream(#[from] unspool_pipelines::stream::Error),
     /// The input cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
@@ -61,7 +64,7 @@ impl Error {
     /// 2: wrong use; 130: interrupted, as shells say it; 1: data or environment.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Stream(unspool_pipelines::stream::Error::Settings(_)) => 2,
             Self::Interrupted | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }

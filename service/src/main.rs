@@ -13,6 +13,7 @@ mod progress;
 mod run;
 mod serve;
 mod sessions;
+mod stream;
 
 use std::{io::Write, process::ExitCode};
 
@@ -23,6 +24,9 @@ use crate::{
     args::{Cli, Command},
     error::{Error, Result},
 };
+
+/// What is logged where nobody asked: the Kafka client tells of every lost connection, and so does the job.
+const QUIET: &str = "error,librdkafka=off,rdkafka=off";
 
 fn main() -> ExitCode {
     // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
@@ -49,7 +53,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
     // A server has a log of its own kind.
     if !matches!(cli.command, Some(Command::Serve(_))) {
-        let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+        let filter = EnvFilter::try_from_env("UNSPOOL_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     match cli.command {
@@ -60,6 +64,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
+        Some(Command::Stream(args)) => stream::run(*args),
         None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
     }
 }

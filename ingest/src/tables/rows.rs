@@ -17,7 +17,7 @@ use crate::{
 /// The most bytes of a row that its reject keeps.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// The longest id, in bytes: all ids seen are kept.
-pub(super) const MAX_ID_BYTES: usize = 4 << 10;
+pub(super) use crate::schema::MAX_ID_BYTES;
 /// A batch ends at so many bytes of rejected rows, or of ids.
 const MAX_BATCH_BYTES: usize = 64 << 20;
 

@@ -12,7 +12,7 @@ pub(super) const FORMS: &str =
 pub(super) const SECOND: i64 = 1_000_000;
 
 /// A time as text, as `kind` has it; `None` when it is none.
-pub(super) fn parse(text: &str, kind: TimeKind) -> Option<i64> {
+pub(crate) fn parse(text: &str, kind: TimeKind) -> Option<i64> {
     match kind {
         TimeKind::Step => text.parse().ok(),
         TimeKind::Timestamp => timestamp(text),

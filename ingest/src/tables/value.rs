@@ -1,7 +1,7 @@
 //! Values as text.
 
 /// Why a text is no value.
-pub(super) fn parse(text: &str) -> Result<Option<f64>, String> {
+pub(crate) fn parse(text: &str) -> Result<Option<f64>, String> {
     if is_missing(text) {
         return Ok(None);
     }

@@ -160,7 +160,7 @@ impl From<unspool_model::Error> for Error {
 }
 
 /// What the system said, and what to do where that is plain.
-pub(super) fn problem(source: &io::Error) -> String {
+pub(crate) fn problem(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full: free some space".into(),
         io::ErrorKind::PermissionDenied => "this user may not write here: change the permissions".into(),

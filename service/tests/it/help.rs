@@ -16,6 +16,7 @@ fn help_texts() {
         ("init", "init --help"),
         ("inspect", "inspect --help"),
         ("serve", "serve --help"),
+        ("stream", "stream --help"),
         ("sessions", "sessions --help"),
         ("bench-encoder", "bench encoder --help"),
         ("sessions-migrate", "sessions migrate --help"),

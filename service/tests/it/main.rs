@@ -29,3 +29,5 @@ mod server;
 mod signals;
 #[cfg(test)]
 mod soak;
+#[cfg(test)]
+mod stream;

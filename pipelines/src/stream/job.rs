@@ -1,0 +1,162 @@
+//! What a stream job is told.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+use unspool_ingest::kafka::{
+    Fields, Format, RegistryAddress,
+    client::{Connection, Group},
+};
+use unspool_model::Model;
+
+use super::{core::CoreOptions, emit::Renderer};
+
+/// Where outputs go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// A topic.
+    Topic(String),
+    /// Standard output, a line each: at least once.
+    Stdout,
+}
+
+/// What goes out, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Where outputs go.
+    pub to: To,
+    /// The topic of dead letters; `None`: rejects are only counted.
+    pub rejects: Option<String>,
+    /// Embeddings as bytes.
+    pub binary: bool,
+}
+
+/// How surely outputs are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Outputs and offsets in one transaction.
+    #[default]
+    ExactlyOnce,
+    /// Outputs first, then offsets: after a crash some come again, with the same keys and headers.
+    AtLeastOnce,
+}
+
+/// Where a group that has read nothing begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// At the first record kept.
+    #[default]
+    Earliest,
+    /// At the next one.
+    Latest,
+}
+
+/// What happens when the topic has more partitions than when the job began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewPartitions {
+    /// The job stops: keys may have moved away from their states.
+    #[default]
+    Stop,
+    /// New partitions begin with fresh states.
+    FreshState,
+}
+
+/// Limits and pace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pace {
+    /// Records in a transaction, at most.
+    pub batch_records: usize,
+    /// How long a transaction waits for more records.
+    pub commit_interval: Duration,
+    /// How often each partition's states are saved.
+    pub snapshot_interval: Duration,
+    /// How long a transaction may be open before the broker gives it up.
+    pub transaction_timeout: Duration,
+    /// Trouble that lasts longer than this stops the job.
+    pub retry_timeout: Duration,
+    /// An idle partition's waiting rows go on after this time; `None`: they wait for newer ones.
+    pub idle_flush: Option<Duration>,
+    /// The job stops when more than this share of messages is rejected.
+    pub reject_share: Option<f64>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            batch_records: 10_000,
+            commit_interval: Duration::from_millis(50),
+            snapshot_interval: Duration::from_secs(30),
+            transaction_timeout: Duration::from_secs(10),
+            retry_timeout: Duration::from_secs(300),
+            idle_flush: None,
+            reject_share: None,
+        }
+    }
+}
+
+/// A stream job.
+#[derive(Clone, Debug)]
+pub struct StreamJob {
+    /// The cluster.
+    pub connection: Connection,
+    /// The topic of events.
+    pub topic: String,
+    /// How its payloads are written.
+    pub format: Format,
+    /// Where they name what.
+    pub fields: Fields,
+    /// The registry of the payloads' schemas, if they name them.
+    pub registry: Option<RegistryAddress>,
+    /// Membership.
+    pub group: Group,
+    /// Where a new group begins.
+    pub begin: Begin,
+    /// What happens to a topic that grows.
+    pub new_partitions: NewPartitions,
+    /// What decides the outputs.
+    pub core: CoreOptions,
+    /// Where they go.
+    pub output: Output,
+    /// How surely.
+    pub guarantee: Guarantee,
+    /// Limits and pace.
+    pub pace: Pace,
+    /// Where snapshots are kept: all workers of the job need the same folder.
+    pub data_dir: PathBuf,
+    /// States of another route go on, although no longer to the bits of an undisturbed run.
+    pub allow_route_change: bool,
+}
+
+impl StreamJob {
+    /// The topic of the marks where idle partitions were flushed.
+    #[must_use]
+    pub fn flush_topic(&self) -> String {
+        format!("{}-flushes", self.group.name)
+    }
+
+    /// The settings that decide what states and outputs are: snapshots of other ones are refused.
+    #[must_use]
+    pub fn identity(&self, model: &Model) -> String {
+        let info = model.info();
+        let mut identity = json!({
+            "topic": self.topic,
+            "format": self.format,
+            "fields": self.fields,
+            "order": self.core.time.order,
+            "grid": self.core.time.grid,
+            "give": self.core.emit.give,
+            "every": self.core.emit.every,
+            "model": info.digest.to_string(),
+        });
+        if !self.allow_route_change {
+            identity["route"] = info.route.to_string().into();
+        }
+        identity.to_string()
+    }
+
+    /// How outputs are written.
+    #[must_use]
+    pub fn renderer(&self) -> Renderer {
+        Renderer { time: self.fields.time_kind(), binary: self.output.binary }
+    }
+}

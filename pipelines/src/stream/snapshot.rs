@@ -1,0 +1,218 @@
+//! Snapshots of partitions at committed positions: a manifest names the segments that hold the states, and holds the rest.
+//!
+//! ```text
+//! DIR/PARTITION/00000000000000001500-UNIQUE.states      a segment (see `states`)
+//! DIR/PARTITION/00000000000000001500-UNIQUE.snapshot    the manifest: sealed, written, then named
+//! ```
+//!
+//! Writers need not know of each other: names are unique, and whoever had a partition too long can only have written
+//! snapshots of positions that were committed, which are as good as anyone's.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::{Error, Result},
+    states::SegmentName,
+    time::EventTime,
+};
+
+const MAGIC: &[u8; 8] = b"UNSPSNP1";
+const SEAL: usize = 32;
+/// Snapshots kept of a partition.
+const KEPT: usize = 2;
+/// Unnamed files older than this were left by a crash.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
+
+/// What a partition's snapshot holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The settings that decide what states and outputs are, as a JSON object.
+    pub identity: String,
+    /// The first offset that is not in the states.
+    pub next: i64,
+    /// Files of states, oldest first.
+    pub segments: Vec<SegmentName>,
+    /// The event time, with the rows that wait.
+    pub time: EventTime,
+}
+
+/// A name that no other process and no other call gives.
+pub(super) fn unique() -> String {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    format!("{:08x}{nanos:024x}{:08x}", std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The snapshots of one job's topic.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    dir: PathBuf,
+    identity: String,
+}
+
+impl Snapshots {
+    /// Those in a folder, which need not exist yet; `identity` is a JSON object.
+    #[must_use]
+    pub fn new(dir: PathBuf, identity: String) -> Self {
+        Self { dir, identity }
+    }
+
+    /// A partition's folder.
+    #[must_use]
+    pub fn partition(&self, partition: i32) -> PathBuf {
+        self.dir.join(partition.to_string())
+    }
+
+    /// The settings that snapshots are of.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The newest whole snapshot at or before an offset.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a snapshot is of another job.
+    pub fn newest(&self, partition: i32, at_or_before: i64) -> Result<Option<Manifest>> {
+        let dir = self.partition(partition);
+        let mut found = manifests(&dir)?;
+        found.retain(|(next, _)| *next <= at_or_before);
+        found.sort_unstable();
+        for (_, path) in found.iter().rev() {
+            match read(path) {
+                Ok(manifest) if manifest.is_whole(&dir) => {
+                    self.own(&manifest)?;
+                    return Ok(Some(manifest));
+                }
+                Ok(_) => {
+                    tracing::warn!(snapshot = %path.display(), "a file of this snapshot is gone; an older one is taken")
+                }
+                Err(error) => tracing::warn!(%error, "an older snapshot is taken"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes a snapshot: from now on it is there, whole, and others may go.
+    ///
+    /// # Errors
+    /// When the disk refuses; there is no snapshot then.
+    pub fn write(&self, partition: i32, manifest: &Manifest) -> Result<()> {
+        let dir = self.partition(partition);
+        fs::create_dir_all(&dir).map_err(|source| Error::io(&dir, &source))?;
+        let name = format!("{:020}-{}", manifest.next, unique());
+        let (draft, path) = (dir.join(format!("{name}.tmp")), dir.join(format!("{name}.snapshot")));
+        let body = postcard::to_stdvec(manifest).map_err(|e| Error::damaged(&path, e.to_string()))?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&body);
+        bytes.extend_from_slice(blake3::hash(&body).as_bytes());
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&draft)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
+            File::open(&dir)?.sync_all()
+        };
+        write().map_err(|source| {
+            let _ = fs::remove_file(&draft);
+            Error::io(&path, &source)
+        })?;
+        self.tidy(partition)
+    }
+
+    /// Removes snapshots beyond the newest two, files that no snapshot names, and what crashes left.
+    fn tidy(&self, partition: i32) -> Result<()> {
+        let dir = self.partition(partition);
+        let mut found = manifests(&dir)?;
+        found.sort_unstable();
+        let old = found.len().saturating_sub(KEPT);
+        let remove = |path: &Path| match fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io(path, &source)),
+            _ => Ok(()),
+        };
+        found[..old].iter().try_for_each(|(_, path)| remove(path))?;
+        let kept: Vec<Manifest> = found[old..].iter().filter_map(|(_, path)| read(path).ok()).collect();
+        if kept.len() != found.len() - old {
+            return Ok(()); // one of them cannot be read: what it names is not known
+        }
+        for path in files(&dir)? {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let named = || kept.iter().flat_map(|manifest| &manifest.segments).any(|segment| segment.name == name);
+            let goes = match path.extension().and_then(|e| e.to_str()) {
+                Some("states") => !named(),
+                Some("tmp") => age(&path).is_some_and(|age| age > LEFT_OVER),
+                _ => false,
+            };
+            if goes {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a snapshot that other settings made.
+    fn own(&self, manifest: &Manifest) -> Result<()> {
+        if manifest.identity == self.identity {
+            return Ok(());
+        }
+        let parse =
+            |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap_or_default();
+        let (ours, theirs) = (parse(&self.identity), parse(&manifest.identity));
+        let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let differ = keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
+        let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), ToString::to_string);
+        let differ: Vec<String> =
+            differ.map(|key| format!("{key}: {} there, {} here", show(theirs.get(key)), show(ours.get(key)))).collect();
+        Err(Error::OtherJob { path: self.dir.clone(), differ: differ.join("; ") })
+    }
+}
+
+impl Manifest {
+    fn is_whole(&self, dir: &Path) -> bool {
+        let there =
+            |segment: &SegmentName| fs::metadata(dir.join(&segment.name)).is_ok_and(|m| m.len() == segment.bytes);
+        self.segments.iter().all(there)
+    }
+}
+
+fn read(path: &Path) -> Result<Manifest> {
+    let bytes = fs::read(path).map_err(|source| Error::io(path, &source))?;
+    let body = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_at_checked(rest.len().checked_sub(SEAL)?));
+    let (body, seal) = body.ok_or_else(|| Error::damaged(path, "it is no snapshot"))?;
+    if blake3::hash(body).as_bytes() != seal {
+        return Err(Error::damaged(path, "it does not match its checksum"));
+    }
+    postcard::from_bytes(body).map_err(|e| Error::damaged(path, e.to_string()))
+}
+
+/// Position and path of each manifest.
+fn manifests(dir: &Path) -> Result<Vec<(i64, PathBuf)>> {
+    let position = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".snapshot")?;
+        Some((name.split('-').next()?.parse().ok()?, path))
+    };
+    Ok(files(dir)?.into_iter().filter_map(position).collect())
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Ok(all) => all.map(|entry| entry.map(|e| e.path()).map_err(|source| Error::io(dir, &source))).collect(),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        Err(source) => Err(Error::io(dir, &source)),
+    }
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+}

@@ -1,0 +1,154 @@
+//! The states of all series of this process' partitions: the least recently used ones lie on disk.
+//!
+//! ```text
+//! live ──over the budget──► draft (a segment file under way) ──snapshot──► segments
+//!   ▲                              │                                          │
+//!   └──────────── on use ──────────┴──────────────────────────────────────────┘
+//! ```
+//!
+//! A snapshot is what a job needs anyway: the states that changed since the last one go into the draft, which is then
+//! named; what was spilled before lies in it already. So a state is written at most once a snapshot, spilled or not.
+//! The sessions' store was not taken for this: it logs every input with a flush of its own, where the topic is the log,
+//! and knows no "state as of this offset".
+
+mod entry;
+mod part;
+mod segment;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+use unspool_model::{Model, Options};
+
+pub use self::entry::Entry;
+use self::part::Part;
+pub(super) use self::segment::SegmentName;
+use super::error::Result;
+
+/// How the states stand, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatesStats {
+    /// Series known.
+    pub series: u64,
+    /// Those whose state is in memory.
+    pub live: u64,
+    /// States brought up from disk so far.
+    pub raised: u64,
+    /// States written to make room so far.
+    pub spilled: u64,
+}
+
+/// The states.
+pub struct States {
+    model: Arc<Model>,
+    options: Options,
+    /// States in memory, at most.
+    most_live: usize,
+    clock: u64,
+    /// Series whose states are in memory, by the time of their last use.
+    recent: BTreeMap<u64, (i32, Arc<str>)>,
+    parts: HashMap<i32, Part>,
+    stats: StatesStats,
+}
+
+impl States {
+    /// No states; `budget_bytes` of them may be in memory.
+    ///
+    /// # Errors
+    /// When the model refuses the options.
+    pub fn new(model: Arc<Model>, options: Options, budget_bytes: usize) -> Result<Self> {
+        let bytes = model.save(&model.open(&options)?)?.len();
+        let most_live = (budget_bytes / bytes.max(1)).max(1);
+        let (recent, parts, stats) = (BTreeMap::new(), HashMap::new(), StatesStats::default());
+        Ok(Self { model, options, most_live, clock: 0, recent, parts, stats })
+    }
+
+    /// A partition came: its states are those of the segments, oldest first, in `dir`.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn begin(&mut self, partition: i32, dir: &Path, segments: &[SegmentName]) -> Result<()> {
+        self.drop_partition(partition);
+        let part = Part::open(dir, segments)?;
+        self.parts.insert(partition, part);
+        Ok(())
+    }
+
+    /// A partition went: its states are forgotten here.
+    pub fn drop_partition(&mut self, partition: i32) {
+        if self.parts.remove(&partition).is_some() {
+            self.recent.retain(|_, (of, _)| *of != partition);
+        }
+    }
+
+    /// Takes a series' state out; a new one where there is none.
+    ///
+    /// # Errors
+    /// When the disk or the model refuses.
+    pub fn take(&mut self, partition: i32, series: &Arc<str>) -> Result<Entry> {
+        let part = self.parts.get_mut(&partition);
+        if let Some(slot) = part.and_then(|part| part.series.get_mut(series))
+            && let Some(entry) = slot.live.take()
+        {
+            self.recent.remove(&slot.tick);
+            return Ok(*entry);
+        }
+        let saved = match self.parts.get(&partition) {
+            Some(part) => part.saved(series)?,
+            None => None,
+        };
+        match saved {
+            None => Ok(Entry::new(self.model.open(&self.options)?)),
+            Some(bytes) => {
+                self.stats.raised += 1;
+                let part = self.parts.get(&partition);
+                let dir = part.map(|part| part.dir.clone()).unwrap_or_default();
+                Entry::read(&self.model, &bytes).map_err(|e| e.at(&dir))
+            }
+        }
+    }
+
+    /// Puts a state back that has moved.
+    ///
+    /// # Errors
+    /// When the disk refuses what has to make room.
+    pub fn put(&mut self, partition: i32, series: &Arc<str>, entry: Entry) -> Result<()> {
+        let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
+        self.clock += 1;
+        part.put(series, entry, self.clock);
+        self.recent.insert(self.clock, (partition, Arc::clone(series)));
+        while self.recent.len() > self.most_live {
+            let Some((_, (partition, series))) = self.recent.pop_first() else { break };
+            let Some(part) = self.parts.get_mut(&partition) else { continue };
+            self.stats.spilled += u64::from(part.spill(&self.model, &series)?);
+        }
+        Ok(())
+    }
+
+    /// A series has ended.
+    pub fn end(&mut self, partition: i32, series: &Arc<str>) {
+        let Some(part) = self.parts.get_mut(&partition) else { return };
+        if let Some(tick) = part.end(series) {
+            self.recent.remove(&tick);
+        }
+    }
+
+    /// Writes the states that changed since the last call; the segments that hold all of them, oldest first.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn save(&mut self, partition: i32, position: i64) -> Result<Vec<SegmentName>> {
+        let Some(part) = self.parts.get_mut(&partition) else { return Ok(vec![]) };
+        part.save(&self.model, position)
+    }
+
+    /// How they stand.
+    #[must_use]
+    pub fn stats(&self) -> StatesStats {
+        let series = self.parts.values().map(|part| part.series.len() as u64).sum();
+        StatesStats { series, live: self.recent.len() as u64, ..self.stats }
+    }
+}

@@ -1,0 +1,112 @@
+//! The worker: records in, one transaction out, again and again; and what happens when that fails.
+//!
+//! One thread does everything but the network: no transaction is open while it polls, so a rebalance, which happens
+//! inside a poll, never meets one. Whatever goes wrong with a transaction has one remedy, the same as after a crash:
+//! all is dropped, and begun again from the committed offsets and the snapshots before them.
+
+mod batch;
+mod session;
+mod start;
+mod work;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use unspool_ingest::kafka::client::{self, Admin};
+use unspool_model::Model;
+
+use self::session::{Ended, Session};
+use super::{
+    error::{Error, Result},
+    job::StreamJob,
+    producer::Failed,
+    progress::{Observer, Progress},
+    snapshot::Snapshots,
+};
+use crate::Cancel;
+
+pub use self::start::{Plan, check};
+
+/// Times that a worker's name may be taken from it within [`FENCED_WITHIN`].
+const MOST_FENCED: usize = 8;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs a job until it is asked to stop: then what is under way is committed, and the states are saved.
+///
+/// # Errors
+/// When the environment is bad, or trouble lasts too long.
+pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
+    let plan = check(job, model)?;
+    if job.pace.idle_flush.is_some() {
+        let admin = Admin::new(&job.connection)?;
+        // Kept for as long as the snapshots are: a replay needs every mark after them.
+        let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
+        admin.create(&job.flush_topic(), plan.partitions, &settings)?;
+    }
+    let snapshots = Snapshots::new(plan.snapshots, job.identity(model));
+    let (mut progress, mut fenced, mut last) = (Progress::default(), vec![], Instant::now());
+    loop {
+        let before = progress.transactions;
+        let session = Session::start((job, model), (&snapshots, plan.known_partitions), &mut progress);
+        let ended = session.and_then(|session| session.run(stop, observer));
+        if progress.transactions > before {
+            last = Instant::now();
+        }
+        let problem = match ended {
+            Ok(()) => return Ok(progress),
+            Err(Ended::Bad(error)) => return Err(error),
+            Err(Ended::Again(problem)) => problem,
+            Err(Ended::Fenced(problem)) => {
+                fenced.retain(|at: &Instant| at.elapsed() < FENCED_WITHIN);
+                fenced.push(Instant::now());
+                if fenced.len() > MOST_FENCED {
+                    let member = &job.group.member;
+                    return Err(Error::Settings(format!(
+                        "another process goes by this worker's name, {member}: {problem}; give each its own"
+                    )));
+                }
+                problem
+            }
+        };
+        if stop.is_cancelled() {
+            return Ok(progress);
+        }
+        if last.elapsed() > job.pace.retry_timeout {
+            return Err(Error::Stuck { seconds: last.elapsed().as_secs(), problem });
+        }
+        progress.aborted += 1;
+        observer.trouble(&format!("begun again from what is committed: {problem}"));
+        wait(stop, Duration::from_millis(500));
+    }
+}
+
+/// Waits, or until the stop.
+fn wait(stop: &Cancel, time: Duration) {
+    let until = Instant::now() + time;
+    while !stop.is_cancelled() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl From<Failed> for Ended {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Fenced(problem) => Self::Fenced(problem),
+            Failed::Aborted(problem) => Self::Again(problem),
+            Failed::Refused(error) => Self::Bad(client::Error::from(error).into()),
+        }
+    }
+}
+
+impl From<client::Error> for Ended {
+    fn from(error: client::Error) -> Self {
+        match error {
+            // A broker that is away comes back, or the time for trouble runs out.
+            client::Error::NoBroker { .. } | client::Error::Client(_) => Self::Again(error.to_string()),
+            client::Error::Fenced(problem) => Self::Fenced(problem),
+            error => Self::Bad(error.into()),
+        }
+    }
+}

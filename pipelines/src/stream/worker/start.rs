@@ -1,0 +1,147 @@
+//! What is looked at before a job begins, and where each partition begins.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use unspool_ingest::kafka::client::{Admin, Assigned, Start, TopicFacts};
+use unspool_model::{Front, Model};
+
+use super::super::{
+    error::{Error, Result},
+    job::{Begin, Guarantee, NewPartitions, StreamJob, To},
+    snapshot::{Manifest, Snapshots, unique},
+};
+
+/// What a job comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Partitions of the topic now.
+    pub partitions: i32,
+    /// Partitions that it had when the job first began.
+    pub known_partitions: i32,
+    /// Where snapshots are kept.
+    pub snapshots: PathBuf,
+    /// What is known of the topics: of events, outputs, and dead letters.
+    pub topics: Vec<(String, TopicFacts)>,
+    /// Bytes of a series' state.
+    pub state_bytes: usize,
+}
+
+/// Checks a job against the cluster, the model and the data folder. Nothing is written but a note of the topic's partitions.
+///
+/// # Errors
+/// What stands in the way, and what to do.
+pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
+    takes(job, model)?;
+    if job.output.to == To::Stdout && job.guarantee == Guarantee::ExactlyOnce {
+        let problem = "standard output has no transactions: say guarantee = \"at-least-once\"";
+        return Err(Error::Settings(problem.into()));
+    }
+    let state = model.save(&model.open(&job.core.emit.options(model)?)?)?;
+    let admin = Admin::new(&job.connection)?;
+    let input = admin.topic(&job.topic)?;
+    if input.cleanup.as_deref().is_some_and(|policy| policy.contains("compact")) {
+        let problem = "it is compacted (cleanup.policy): a replay would miss records that compaction removed; \
+                       use a topic with cleanup.policy=delete"
+            .into();
+        return Err(unspool_ingest::kafka::client::Error::Topic { topic: job.topic.clone(), problem }.into());
+    }
+    let partitions = input.partitions;
+    let mut topics = vec![(job.topic.clone(), input)];
+    let output = if let To::Topic(topic) = &job.output.to { Some(topic) } else { None };
+    for topic in output.into_iter().chain(&job.output.rejects) {
+        topics.push((topic.clone(), admin.topic(topic)?));
+    }
+    let snapshots = job.data_dir.join("snapshots").join(&job.group.name).join(&job.topic);
+    let known_partitions = known(&snapshots, partitions)?;
+    if partitions != known_partitions && (partitions < known_partitions || job.new_partitions == NewPartitions::Stop) {
+        let problem = format!(
+            "it has {partitions} partitions, and had {known_partitions} when this job began: keys may have moved away from \
+             their states; say on_new_partitions = \"fresh-state\", or begin a new group and data folder"
+        );
+        return Err(unspool_ingest::kafka::client::Error::Topic { topic: job.topic.clone(), problem }.into());
+    }
+    Ok(Plan { partitions, known_partitions, snapshots, topics, state_bytes: state.len() })
+}
+
+/// Whether the model takes what the job reads.
+fn takes(job: &StreamJob, model: &Model) -> Result<()> {
+    use unspool_ingest::kafka::Content;
+    let (front, name) = (model.info().front, &model.info().name);
+    match (&job.fields.content, front) {
+        (Content::Values(fields), Front::Series) if !fields.is_empty() => Ok(()),
+        (Content::Sequence(_), Front::Dna) => Ok(()),
+        (Content::Values(_), Front::Series) => Err(Error::Settings("values: at least one field".into())),
+        (_, Front::Series) => Err(Error::Settings(format!("{name} is a series model: give `values`, not `sequence`"))),
+        (_, Front::Dna) => Err(Error::Settings(format!("{name} is a DNA model: give `sequence`, not `values`"))),
+        (_, Front::Tokens) => Err(Error::Settings(format!("{name} takes token ids: stream jobs have none"))),
+    }
+}
+
+/// The number of partitions noted when the job first began; noted now if it never was.
+fn known(dir: &Path, partitions: i32) -> Result<i32> {
+    let path = dir.join("partitions");
+    let failed = |source: io::Error| Error::io(&path, &source);
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|_| Error::damaged(&path, "a number expected")),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(dir).map_err(failed)?;
+            let draft = dir.join(format!("{}.tmp", unique()));
+            fs::write(&draft, partitions.to_string()).map_err(failed)?;
+            fs::rename(&draft, &path).map_err(failed)?;
+            Ok(partitions)
+        }
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// Snapshots chosen inside the client's callback, for the worker to load after the poll.
+pub(super) type Chosen = Arc<Mutex<HashMap<i32, Option<Manifest>>>>;
+
+/// Tells the client where to begin each partition, and leaves the snapshot for the worker.
+pub(super) fn starter(job: &StreamJob, snapshots: &Snapshots, known: i32) -> (Start, Chosen) {
+    let chosen = Chosen::default();
+    let (left, snapshots, begin, fresh) = (Arc::clone(&chosen), snapshots.clone(), job.begin, job.new_partitions);
+    let start = move |assigned: &Assigned| {
+        let new = assigned.partition >= known;
+        if new && fresh == NewPartitions::Stop {
+            return Err("the topic has grown; say on_new_partitions = \"fresh-state\" or begin anew".to_owned());
+        }
+        let (offset, manifest) = place(&snapshots, assigned, if new { Begin::Earliest } else { begin })?;
+        left.lock().unwrap_or_else(PoisonError::into_inner).insert(assigned.partition, manifest);
+        Ok(offset)
+    };
+    (Box::new(start), chosen)
+}
+
+/// Where a partition begins, and the snapshot that it begins from.
+fn place(snapshots: &Snapshots, assigned: &Assigned, begin: Begin) -> Result<(i64, Option<Manifest>), String> {
+    let Assigned { partition, committed, low, high } = *assigned;
+    // Without a committed offset, what there is was written before the first commit.
+    let newest = snapshots.newest(partition, committed.unwrap_or(i64::MAX)).map_err(|e| e.to_string())?;
+    let offset = match (&newest, committed, begin) {
+        (Some(manifest), ..) => manifest.next,
+        (None, None, Begin::Earliest) => low,
+        (None, None, Begin::Latest) => high,
+        (None, Some(_), _) if low == 0 && begin == Begin::Earliest => 0,
+        (None, Some(committed), _) => {
+            let dir = snapshots.partition(partition);
+            return Err(format!(
+                "the group has committed offset {committed}, but {} has no snapshot at or before it: name the data folder \
+                 that this job ran with, or begin a new group",
+                dir.display()
+            ));
+        }
+    };
+    if offset < low {
+        return Err(format!(
+            "the states are those of offset {offset}, but the broker has deleted the records before {low}: the gap cannot be \
+             replayed; keep records longer (retention.ms), or begin a new group and data folder"
+        ));
+    }
+    Ok((offset, newest))
+}

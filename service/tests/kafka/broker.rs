@@ -1,0 +1,218 @@
+//! The broker that the tests run on.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures::executor::block_on;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{Header, Headers, Message, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+const ASK: Duration = Duration::from_secs(30);
+
+/// A record to be written: partition, key, payload, headers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sent {
+    pub partition: i32,
+    pub key: Option<String>,
+    pub payload: Option<String>,
+    pub header: Option<(&'static str, String)>,
+    pub timestamp_ms: Option<i64>,
+}
+
+/// A record read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Got {
+    pub key: String,
+    pub payload: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// The broker.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    dir: PathBuf,
+    pub address: String,
+}
+
+impl Broker {
+    /// The one that `.ci/kafka.sh` has started.
+    pub(crate) fn of_the_tests() -> Self {
+        let dir = PathBuf::from(
+            std::env::var_os("UNSPOOL_TEST_KAFKA").expect("UNSPOOL_TEST_KAFKA: the folder of .ci/kafka.sh start"),
+        );
+        let port = std::fs::read_to_string(dir.join("1/port")).expect("a broker was started there");
+        Self { dir, address: format!("127.0.0.1:{}", port.trim()) }
+    }
+
+    /// A name that no earlier run has used.
+    pub(crate) fn unique(&self, name: &str) -> &'static str {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        format!("{name}-{since:x}").leak()
+    }
+
+    /// The listener with TLS and SASL, and the certificate of who vouches for it (`KAFKA_SECURE=1` at the start).
+    pub(crate) fn secure(&self) -> (String, PathBuf) {
+        let (host, port) = self.address.split_once(':').unwrap();
+        (format!("{host}:{}", port.parse::<u16>().unwrap() + 2), self.dir.join("ca.pem"))
+    }
+
+    fn script(&self, command: &str) {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/kafka.sh");
+        let status = Command::new(script).arg(command).arg(&self.dir).arg("1").status().unwrap();
+        assert!(status.success(), "kafka.sh {command}");
+    }
+
+    /// Kills the broker and starts it again.
+    pub(crate) fn restart(&self) {
+        self.script("kill");
+        self.script("up");
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.address).set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
+    pub(crate) fn create(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            new = new.set(key, value);
+        }
+        for made in block_on(self.admin().create_topics([&new], &AdminOptions::new())).unwrap() {
+            made.unwrap();
+        }
+    }
+
+    pub(crate) fn grow(&self, topic: &str, partitions: usize) {
+        let new = NewPartitions::new(topic, partitions);
+        for made in block_on(self.admin().create_partitions([&new], &AdminOptions::new())).unwrap() {
+            made.unwrap();
+        }
+    }
+
+    /// Deletes the records of a partition before an offset.
+    pub(crate) fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
+    /// Writes records, in order.
+    pub(crate) fn send(&self, topic: &str, all: &[Sent]) {
+        self.writer().send(topic, all);
+    }
+
+    pub(crate) fn writer(&self) -> Writer {
+        Writer(self.config().set("enable.idempotence", "true").create().unwrap())
+    }
+
+    fn consumer(&self, group: &str) -> BaseConsumer {
+        let mut config = self.config();
+        config.set("group.id", group).set("isolation.level", "read_committed").set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true").create().unwrap()
+    }
+
+    /// All committed records of a topic, each partition's in order, partition by partition.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Got> {
+        let consumer = self.consumer("test-reads");
+        let partitions = self.partitions(topic);
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut got, mut ended, until) = (BTreeMap::<i32, Vec<Got>>::new(), 0, Instant::now() + ASK);
+        while ended < partitions {
+            assert!(Instant::now() < until, "{topic} did not come to its end");
+            match consumer.poll(ASK) {
+                Some(Ok(message)) => got.entry(message.partition()).or_default().push(got_of(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                other => assert!(matches!(other, Some(Err(_))), "{topic}: no answer"),
+            }
+        }
+        got.into_values().flatten().collect()
+    }
+
+    pub(crate) fn partitions(&self, topic: &str) -> i32 {
+        let metadata = self.consumer("test-asks").fetch_metadata(Some(topic), ASK).unwrap();
+        i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
+    }
+
+    /// Records of a topic that a group has not committed yet.
+    pub(crate) fn lag(&self, group: &str, topic: &str) -> i64 {
+        let (consumer, mut list) = (self.consumer(group), TopicPartitionList::new());
+        let partitions = self.partitions(topic);
+        (0..partitions).for_each(|partition| {
+            list.add_partition(topic, partition);
+        });
+        let Ok(committed) = consumer.committed_offsets(list, ASK) else { return i64::MAX };
+        let lag = |partition| {
+            let (low, high) = consumer.fetch_watermarks(topic, partition, ASK).unwrap_or((0, i64::MAX));
+            let at = committed.find_partition(topic, partition).and_then(|one| one.offset().to_raw()).unwrap_or(-1);
+            high.saturating_sub(at.max(low))
+        };
+        (0..partitions).map(lag).fold(0, i64::saturating_add)
+    }
+
+    /// Waits until a group has committed all records of a topic.
+    pub(crate) fn wait_for(&self, group: &str, topic: &str, most: Duration) {
+        let until = Instant::now() + most;
+        loop {
+            let lag = self.lag(group, topic);
+            if lag == 0 {
+                return;
+            }
+            assert!(Instant::now() < until, "{group}: {lag} records of {topic} are still not committed after {most:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Writes records.
+pub(crate) struct Writer(BaseProducer);
+
+impl Writer {
+    /// Writes records, in order, and waits until the broker has them.
+    pub(crate) fn send(&self, topic: &str, all: &[Sent]) {
+        for sent in all {
+            let mut record: BaseRecord<'_, String, String> = BaseRecord::to(topic).partition(sent.partition);
+            record.key = sent.key.as_ref();
+            record.payload = sent.payload.as_ref();
+            record.timestamp = sent.timestamp_ms;
+            if let Some((key, value)) = &sent.header {
+                record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+            }
+            while let Err((KafkaError::MessageProduction(_), again)) = self.0.send(record) {
+                self.0.poll(Duration::from_millis(20));
+                record = again;
+            }
+        }
+        // A broker that is killed and starts again takes its time.
+        self.0.flush(4 * ASK).unwrap();
+    }
+}
+
+fn got_of(message: &impl Message) -> Got {
+    let text =
+        |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect());
+    Got { key: text(message.key()), payload: text(message.payload()), headers: headers.unwrap_or_default() }
+}

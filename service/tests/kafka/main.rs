@@ -1,0 +1,14 @@
+//! `unspool stream` on Apache Kafka. `KAFKA_SECURE=1 .ci/kafka.sh start DIR [PORT]` starts a broker; then
+//! `UNSPOOL_TEST_KAFKA=DIR cargo test -p unspool --test kafka -- --ignored --test-threads 1`.
+
+// The attributes tell clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod job;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod worker;

@@ -1,0 +1,82 @@
+//! Worker processes.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A worker.
+pub(crate) struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Worker {
+    /// Starts `unspool stream` with these arguments; its log goes to a file of the folder.
+    pub(crate) fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let binary = std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into());
+        let mut command = Command::new(binary);
+        command.arg("stream").args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG");
+        command.env("UNSPOOL_THREADS", "1").stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        assert!(kill.success(), "{}", self.log());
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    pub(crate) fn wake(&self) {
+        self.signal("CONT");
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM: it must end well, and soon.
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.ended(Duration::from_secs(30));
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) fn ended(&mut self, most: Duration) -> ExitStatus {
+        let until = Instant::now() + most;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it still runs after {most:?}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// It must not have ended.
+    pub(crate) fn assert_runs(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
+    }
+
+    /// What it said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
