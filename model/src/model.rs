@@ -45,6 +45,8 @@ pub struct Info {
     pub device: Device,
     /// Why it runs on the CPU though the best device was asked for, in a program that could use a GPU: a warning to pass on.
     pub fell_back: Option<String>,
+    /// What is to be known of how it computes there, such as a shape without tuned kernels: a line for the log.
+    pub note: Option<String>,
     /// What it eats.
     pub front: Front,
     /// Its backbone's shape.

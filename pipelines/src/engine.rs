@@ -31,8 +31,10 @@ use crate::store::Store;
 pub struct EngineOptions {
     /// Tokens (bases, token ids, or patches of values) that go through a model at once, at most.
     pub pack_tokens: usize,
-    /// Long sequences are cut to no fewer tokens than this, so that short ones get in between.
-    pub slice_tokens: usize,
+    /// The same of a model on a GPU, which fewer leave idle.
+    pub gpu_pack_tokens: usize,
+    /// Long sequences are cut to no fewer tokens than an n-th of a pack, so that short ones get in between.
+    pub pack_slices: usize,
     /// Long sequences that are worked on side by side: each holds a state.
     pub open_sequences: usize,
     /// Tokens that may wait.
@@ -47,7 +49,8 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             pack_tokens: 512,
-            slice_tokens: 64,
+            gpu_pack_tokens: 16_384,
+            pack_slices: 8,
             open_sequences: 64,
             waiting_tokens: 1 << 20,
             waiting_tasks: 1 << 16,

@@ -198,9 +198,9 @@ pub(crate) struct RunArgs {
     /// Threads that compute (default: all cores)
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Tokens (bases, or patches of values) in a batch, at most; never changes the result
-    #[arg(long, value_name = "N", default_value = "2048")]
-    pub(crate) batch_tokens: NonZeroUsize,
+    /// Tokens (bases, or patches of values) in a batch, at most; never changes the result (default: 2048, on a GPU 131072)
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_tokens: Option<NonZeroUsize>,
     /// Replace the output if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,

@@ -39,7 +39,7 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
     let options = EmbedOptions {
         pooling: args.pool,
         layer: args.layer,
-        pack_tokens: args.run.batch_tokens.get(),
+        pack_tokens: model::batch_tokens(&args.run, &model),
         max_sequences: max_sequences(&model, &args)?,
     };
     let layer = args.layer.unwrap_or(model.info().config.layers);

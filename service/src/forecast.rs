@@ -38,7 +38,7 @@ pub(crate) fn run(args: ForecastArgs) -> Result<()> {
         Some(max) => max.get(),
         None => model::max_sequences(&model, &Options::default())?,
     };
-    let pack_tokens = args.run.batch_tokens.get();
+    let pack_tokens = model::batch_tokens(&args.run, &model);
     let options = ForecastOptions { horizon, time: inputs.time_kind(), pack_tokens, max_series };
     let said = [("command", "forecast".to_owned()), ("horizon", horizon.to_string())];
     let metadata = run::metadata(&model, &said);

@@ -1,8 +1,8 @@
 //! Which model runs, and where.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
-use unspool_model::{Model, Options, RunOptions, cpu::CpuOptions, encoder::Route};
+use unspool_model::{Model, Options, RunOptions, cpu::CpuOptions, device::Device, encoder::Route};
 
 use crate::{
     args::{DeviceArgs, RunArgs},
@@ -23,7 +23,7 @@ pub(crate) fn load(dir: Option<&Path>, args: &RunArgs) -> Result<Arc<Model>> {
         say(&format!("warning: {warning}"));
     }
     let info = model.info();
-    tracing::debug!(name = info.name, digest = %info.digest, route = %info.route, "model loaded");
+    tracing::debug!(name = info.name, digest = %info.digest, route = %info.route, note = info.note, "model loaded");
     Ok(Arc::new(model))
 }
 
@@ -36,6 +36,12 @@ pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
         Some(dir) => Model::load(dir, options)?,
         None => Model::series(options)?,
     })
+}
+
+/// Tokens of a batch: as asked for, or as many as suit the model's device.
+pub(crate) fn batch_tokens(args: &RunArgs, model: &Model) -> usize {
+    let suits = if let Device::Cuda(_) = model.info().device { 131_072 } else { 2048 };
+    args.batch_tokens.map_or(suits, NonZeroUsize::get)
 }
 
 /// How a model runs.

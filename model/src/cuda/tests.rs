@@ -231,3 +231,40 @@ fn cuda_states_come_and_go() {
     let tiny = RunOptions { pool_bytes: Some(100), ..small };
     assert!(CudaEncoder::new(&config, &scattered(&config, 3).unwrap(), &tiny).is_err());
 }
+
+#[test]
+fn cuda_two_hundred_thousand_sessions_live_on_one_card() {
+    const SESSIONS: usize = 200_000;
+    if !card() {
+        return;
+    }
+    let gpu = Gpu::open(0).unwrap();
+    if gpu.memory().unwrap().0 < 76 << 30 {
+        println!("skipped: the card has less than 76 GiB free");
+        return;
+    }
+    drop(gpu);
+    let config = Config { layers: 8, vocab: 16, ..Config::mamba1(256) };
+    let weights = scattered(&config, 3).unwrap();
+    let encoder =
+        CudaEncoder::new(&config, &weights, &RunOptions { pool_bytes: None, ..options(Weights::Bf16) }).unwrap();
+    println!("{} slots of {} bytes", encoder.slots(), config.state_len() * 4);
+    assert!(encoder.slots() >= SESSIONS);
+    let mut states: Vec<BackboneState> = (0..SESSIONS).map(|_| encoder.fresh()).collect();
+    let offsets: Vec<usize> = (0..=SESSIONS).collect();
+    let token = |i: usize, t: usize| (i * 7 + t * 5) as u32 % 16;
+    for t in 0..3 {
+        let tokens: Vec<u32> = (0..SESSIONS).map(|i| token(i, t)).collect();
+        let mut each: Vec<&mut BackboneState> = states.iter_mut().collect();
+        let start = std::time::Instant::now();
+        encoder.encode(&Packed { input: Input::Tokens(&tokens), offsets: &offsets }, &mut each, &[]).unwrap();
+        println!("a step of all: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    }
+    assert!(states.iter().all(|state| format!("{state:?}").contains("Slot")), "all are on the card");
+    for i in (0..SESSIONS).step_by(SESSIONS / 20) {
+        let tokens: Vec<u32> = (0..3).map(|t| token(i, t)).collect();
+        let mut alone = encoder.fresh();
+        encoder.encode(&Packed { input: Input::Tokens(&tokens), offsets: &[0, 3] }, &mut [&mut alone], &[]).unwrap();
+        assert!(same(&encoder.export(&alone).unwrap(), &encoder.export(&states[i]).unwrap()), "session {i}");
+    }
+}

@@ -81,7 +81,9 @@ impl Model {
         checkpoint.tensors.finish()?;
         let name = ours.name.unwrap_or_else(|| name.to_owned());
         let route = encoder.route().clone();
-        let info = Info { name, digest, route, device, fell_back, front: ours.front, config, trained: ours.trained };
+        let note = encoder.note().map(str::to_owned);
+        let info =
+            Info { name, digest, route, device, fell_back, note, front: ours.front, config, trained: ours.trained };
         Ok(Self { info, encoder, series })
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use unspool_model::{Digest, Item, Model, Output, State, series::Forecast};
+use unspool_model::{Digest, Item, Model, Output, State, device::Device, series::Forecast};
 
 use self::sessions::Sessions;
 use super::{
@@ -83,17 +83,22 @@ impl Piece for Ahead {
 impl Lane {
     pub(super) fn new(model: &Arc<Model>, options: EngineOptions, (inbox, store): (&Arc<Inbox>, &Arc<Store>)) -> Self {
         let row_events = model.series_shape().map_or(1, |shape| shape.patch);
+        let pack_tokens = match model.info().device {
+            Device::Cuda(_) => options.gpu_pack_tokens,
+            _ => options.pack_tokens,
+        };
+        let slice_tokens = pack_tokens.div_ceil(options.pack_slices.max(1));
         // The inbox has the limits of what waits.
         let limits = |row_events: usize| Limits {
-            pack_events: options.pack_tokens.saturating_mul(row_events),
+            pack_events: pack_tokens.saturating_mul(row_events),
             waiting_events: usize::MAX,
-            slice_events: options.slice_tokens.saturating_mul(row_events),
+            slice_events: slice_tokens.saturating_mul(row_events),
             open_sequences: options.open_sequences,
         };
         Self {
             model: Arc::clone(model),
             row_events,
-            pack_tokens: options.pack_tokens.max(1),
+            pack_tokens: pack_tokens.max(1),
             inbox: Arc::clone(inbox),
             store: Arc::clone(store),
             sessions: Sessions::default(),

@@ -20,7 +20,8 @@ use crate::{
 
 const SMALL: EngineOptions = EngineOptions {
     pack_tokens: 32,
-    slice_tokens: 4,
+    gpu_pack_tokens: 32,
+    pack_slices: 8,
     open_sequences: 3,
     waiting_tokens: 100_000,
     waiting_tasks: 1000,

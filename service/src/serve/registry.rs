@@ -86,6 +86,9 @@ impl Registry {
         if let Some(warning) = fell_back(&model) {
             tracing::warn!(name = info.name, "{warning}");
         }
+        if let Some(note) = &info.note {
+            tracing::warn!(name = info.name, "{note}");
+        }
         let state_bytes = state_bytes(&model, &Options::default())? as u64;
         let model = Arc::new(model);
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);

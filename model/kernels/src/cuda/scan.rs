@@ -131,7 +131,7 @@ impl Scan {
         };
         let load = |name: &str, shared| Kernel::load(gpu, "scan", name, shared);
         let path = if Self::is_tuned_for(gpu, d_in, n) {
-            let step = load(kind.form("scan_step_f32", "scan_step_bf16"), 0)?;
+            let step = Kernel::load(gpu, "scan_step", kind.form("scan_step_f32", "scan_step_bf16"), 0)?;
             match (kind, r) {
                 (Type::F32, _) => {
                     Path::Tuned { scan: load("scan_f32", shared(kind, 4 * CHANNELS, 3))?, few: None, step }
@@ -144,7 +144,7 @@ impl Scan {
                 }
             }
         } else {
-            Path::Any(load(kind.form("scan_any_f32", "scan_any_bf16"), 0)?)
+            Path::Any(Kernel::load(gpu, "scan_any", kind.form("scan_any_f32", "scan_any_bf16"), 0)?)
         };
         let upload = |values: &[f32]| Buffer::of(gpu, "weights", values);
         let (a2, d, dt_bias) = (upload(&a2)?, upload(d)?, upload(dt_bias)?);

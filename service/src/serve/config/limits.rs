@@ -36,8 +36,8 @@ pub(crate) struct Limits {
     pub(crate) session_history_bytes: u64,
     /// Bytes of a GPU's memory for a model's states; `None`: as the model sees fit.
     pub(crate) gpu_state_bytes: Option<u64>,
-    /// Tokens that go through a model at once.
-    pub(crate) batch_tokens: usize,
+    /// Tokens that go through a model at once; `None`: as many as suit its device.
+    pub(crate) batch_tokens: Option<usize>,
     /// Tokens that may wait.
     pub(crate) waiting_tokens: usize,
     /// Sequences that may wait.
@@ -75,7 +75,7 @@ impl Limits {
             session_log_bytes: file.session_log_bytes.unwrap_or(1 << 30),
             session_history_bytes: file.session_history_bytes.unwrap_or(0),
             gpu_state_bytes: file.gpu_state_bytes,
-            batch_tokens: file.batch_tokens.unwrap_or(512),
+            batch_tokens: file.batch_tokens,
             waiting_tokens: file.waiting_tokens.unwrap_or(1 << 20),
             waiting_tasks: file.waiting_tasks.unwrap_or(1 << 16),
             // One of several may not take all the room there is.
@@ -96,7 +96,7 @@ impl Limits {
             ("request_sequences", self.request_sequences),
             ("horizon", self.horizon as usize),
             ("stream_messages", self.stream_messages),
-            ("batch_tokens", self.batch_tokens),
+            ("batch_tokens", self.batch_tokens.unwrap_or(1)),
             ("waiting_tokens", self.waiting_tokens),
             ("waiting_tasks", self.waiting_tasks),
             ("connections", self.connections),
@@ -120,13 +120,14 @@ impl Limits {
 
     /// The engine's part.
     pub(crate) fn engine(&self) -> EngineOptions {
+        let default = EngineOptions::default();
         EngineOptions {
-            pack_tokens: self.batch_tokens,
-            slice_tokens: self.batch_tokens.div_ceil(8),
+            pack_tokens: self.batch_tokens.unwrap_or(default.pack_tokens),
+            gpu_pack_tokens: self.batch_tokens.unwrap_or(default.gpu_pack_tokens),
             waiting_tokens: self.waiting_tokens,
             waiting_tasks: self.waiting_tasks,
             owner_percent: self.tenant_percent,
-            ..EngineOptions::default()
+            ..default
         }
     }
 
