@@ -83,7 +83,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            batch_records: 10_000,
+            batch_records: 20_000,
             commit_interval: Duration::from_millis(50),
             snapshot_interval: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(10),

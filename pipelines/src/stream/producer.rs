@@ -44,8 +44,6 @@ impl From<KafkaError> for Failed {
                     | Code::TransactionalIdAuthorizationFailed
                     | Code::MessageSizeTooLarge
                     | Code::InvalidTopic
-                    | Code::UnknownTopic
-                    | Code::UnknownTopicOrPartition
                     | Code::InvalidTransactionTimeout
                     | Code::Authentication
                     | Code::SaslAuthenticationFailed

@@ -12,6 +12,7 @@
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -131,31 +132,41 @@ impl Snapshots {
         self.tidy(partition)
     }
 
-    /// Removes snapshots beyond the newest two, files that no snapshot names, and what crashes left.
+    /// Removes snapshots beyond the newest two, the files that only they name, and what crashes left.
+    ///
+    /// Others may be at work in the same folder: one that was frozen here and wakes must not take away what a successor
+    /// has begun. So a young file that no snapshot names stays, and of the others only those go that the snapshots removed
+    /// here have named: a successor's snapshots are made of what the newest ones name, and of files of its own.
     fn tidy(&self, partition: i32) -> Result<()> {
         let dir = self.partition(partition);
         let mut found = manifests(&dir)?;
         found.sort_unstable();
-        let old = found.len().saturating_sub(KEPT);
-        let remove = |path: &Path| match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io(path, &source)),
-            _ => Ok(()),
-        };
-        found[..old].iter().try_for_each(|(_, path)| remove(path))?;
-        let kept: Vec<Manifest> = found[old..].iter().filter_map(|(_, path)| read(path).ok()).collect();
-        if kept.len() != found.len() - old {
+        let (old, newest) = found.split_at(found.len().saturating_sub(KEPT));
+        let manifests =
+            |paths: &[(i64, PathBuf)]| paths.iter().filter_map(|(_, path)| read(path).ok()).collect::<Vec<_>>();
+        let (gone, kept) = (manifests(old), manifests(newest));
+        if kept.len() != newest.len() {
             return Ok(()); // one of them cannot be read: what it names is not known
         }
-        for path in files(&dir)? {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let named = || kept.iter().flat_map(|manifest| &manifest.segments).any(|segment| segment.name == name);
-            let goes = match path.extension().and_then(|e| e.to_str()) {
-                Some("states") => !named(),
-                Some("tmp") => age(&path).is_some_and(|age| age > LEFT_OVER),
-                _ => false,
+        let names = |all: &[Manifest]| -> BTreeSet<String> {
+            all.iter().flat_map(|manifest| &manifest.segments).map(|segment| segment.name.clone()).collect()
+        };
+        let kept = names(&kept);
+        let left_over = |path: &PathBuf| {
+            let unnamed = match path.extension().and_then(|e| e.to_str()) {
+                Some("states") => path.file_name().is_some_and(|name| !kept.contains(&*name.to_string_lossy())),
+                extension => extension == Some("tmp"),
             };
-            if goes {
-                remove(&path)?;
+            unnamed && age(path).is_some_and(|age| age > LEFT_OVER)
+        };
+        let unnamed = names(&gone).difference(&kept).map(|name| dir.join(name)).collect::<Vec<_>>();
+        let left_over = files(&dir)?.into_iter().filter(left_over);
+        // Manifests first: what is left of a tidying that breaks off is files that nobody names.
+        let paths = old.iter().map(|(_, path)| path.clone()).chain(unnamed).chain(left_over);
+        for path in paths {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(Error::io(&path, &source)),
+                _ => (),
             }
         }
         Ok(())
@@ -169,7 +180,7 @@ impl Snapshots {
         let parse =
             |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap_or_default();
         let (ours, theirs) = (parse(&self.identity), parse(&manifest.identity));
-        let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let differ = keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
         let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), ToString::to_string);
         let differ: Vec<String> =

@@ -29,8 +29,9 @@ use crate::Cancel;
 
 pub use self::start::{Plan, check};
 
-/// Times that a worker's name may be taken from it within [`FENCED_WITHIN`].
-const MOST_FENCED: usize = 8;
+/// Times that a worker's name may be taken from it within [`FENCED_WITHIN`]: a broker that has crashed may take a
+/// member for another one for a while, another process of that name does so for ever.
+const MOST_FENCED: usize = 12;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs a job until it is asked to stop: then what is under way is committed, and the states are saved.
@@ -54,12 +55,12 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         if progress.transactions > before {
             last = Instant::now();
         }
+        fenced.retain(|at: &Instant| at.elapsed() < FENCED_WITHIN);
         let problem = match ended {
             Ok(()) => return Ok(progress),
             Err(Ended::Bad(error)) => return Err(error),
             Err(Ended::Again(problem)) => problem,
             Err(Ended::Fenced(problem)) => {
-                fenced.retain(|at: &Instant| at.elapsed() < FENCED_WITHIN);
                 fenced.push(Instant::now());
                 if fenced.len() > MOST_FENCED {
                     let member = &job.group.member;
@@ -78,7 +79,8 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         }
         progress.aborted += 1;
         observer.trouble(&format!("begun again from what is committed: {problem}"));
-        wait(stop, Duration::from_millis(500));
+        // Twice as long each time that this name was taken away, up to four seconds.
+        wait(stop, Duration::from_millis(500) * (1 << fenced.len().min(3)));
     }
 }
 

@@ -232,12 +232,12 @@ impl Consumer {
         Ok(polled)
     }
 
-    /// Trouble that passes, or an error that does not.
+    /// Trouble that passes, or an error that does not. A topic was there when the job began: a broker that has just started
+    /// may not know that yet.
     fn judge(&self, error: KafkaError) -> Result<String> {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             Some(Code::Fatal | Code::FencedInstanceId) => Err(Error::Fenced(error.to_string())),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(Error::NoTopic(self.topic.clone())),
             Some(
                 Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed

@@ -44,7 +44,7 @@ fn a_damaged_or_partial_one_gives_way_to_an_older_one() {
 }
 
 #[test]
-fn files_that_no_snapshot_names_go() {
+fn files_that_only_old_snapshots_name_go() {
     let dir = tempfile::tempdir().unwrap();
     let snapshots = Snapshots::new(dir.path().to_owned(), IDENTITY.into());
     let folder = snapshots.partition(0);
@@ -65,9 +65,15 @@ fn files_that_no_snapshot_names_go() {
         names.sort();
         names
     };
-    assert_eq!(names(), ["a.states", "b.states", "d.tmp"]);
+    assert_eq!(names(), ["a.states", "b.states", "c.states", "d.tmp"]);
     snapshots.write(0, &with(30, &["b.states"])).unwrap();
-    assert_eq!(names(), ["b.states", "d.tmp"]);
+    assert_eq!(names(), ["b.states", "c.states", "d.tmp"], "another worker may be about to name c");
+    let long_ago = SystemTime::now() - 2 * LEFT_OVER;
+    for name in ["b.states", "c.states", "d.tmp"] {
+        File::options().append(true).open(folder.join(name)).unwrap().set_modified(long_ago).unwrap();
+    }
+    snapshots.write(0, &with(40, &["b.states"])).unwrap();
+    assert_eq!(names(), ["b.states"], "a crash left c and d");
 }
 
 #[test]
