@@ -5,7 +5,7 @@
 //!  lane 1: wave 1:      └──► layer 0 ─ layer 1 ─ ..      (a sequence that goes on waits, layer by layer)
 //! ```
 //!
-//! A call is cut into waves ([`plan`]). Each takes a lane with work memory of its own, so that several are on the card at
+//! A call is cut into waves. Each takes a lane with work memory of its own, so that several are on the card at
 //! once: one layer of one wave does not fill it. Where a wave continues a sequence of an earlier one, each of its layers
 //! waits for that wave's same layer. By the chunk law none of this changes a bit.
 

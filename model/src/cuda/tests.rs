@@ -3,16 +3,17 @@
 use super::*;
 use crate::{config::MixerConfig, conformance, cpu::CpuEncoder, encoder::Input, init::scattered};
 
-/// The card's number, or a line that says why these tests are skipped.
-fn card() -> bool {
+/// The card for one test at a time, since some fill its memory; or a line that says why these tests are skipped.
+fn card() -> Option<MutexGuard<'static, ()>> {
+    static CARD: Mutex<()> = Mutex::new(());
     match Gpu::open(0) {
         Ok(gpu) => {
             println!("on {} (driver {:?})", gpu.card().name, gpu.card().driver);
-            true
+            Some(CARD.lock().unwrap_or_else(PoisonError::into_inner))
         }
         Err(error) => {
             println!("skipped: {error}");
-            false
+            None
         }
     }
 }
@@ -72,9 +73,7 @@ fn configs() -> Vec<Config> {
 
 #[test]
 fn cuda_laws_hold() {
-    if !card() {
-        return;
-    }
+    let Some(_card) = card() else { return };
     for weights in [Weights::F32, Weights::Bf16] {
         for (i, config) in configs().iter().enumerate() {
             let encoder = CudaEncoder::new(config, &scattered(config, 7).unwrap(), &options(weights)).unwrap();
@@ -101,9 +100,7 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
 
 #[test]
 fn cuda_gives_the_numbers_of_the_cpu() {
-    if !card() {
-        return;
-    }
+    let Some(_card) = card() else { return };
     let tokens: Vec<u32> = (0..1200_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 8).map(|i| i % 13).collect();
     let offsets = [0, 1, 3, 6, 22, 22, 39, 72, 700, 1200];
     for config in configs() {
@@ -124,9 +121,7 @@ fn cuda_gives_the_numbers_of_the_cpu() {
 
 #[test]
 fn cuda_laws_hold_over_waves_lanes_and_steps() {
-    if !card() {
-        return;
-    }
+    let Some(_card) = card() else { return };
     for (d, layers, kind) in [(256, 3, Weights::Bf16), (256, 2, Weights::F32), (768, 2, Weights::Bf16)] {
         let config = Config { layers, vocab: 16, ..Config::mamba1(d) };
         let encoder = CudaEncoder::new(
@@ -191,9 +186,7 @@ fn same(a: &[f32], b: &[f32]) -> bool {
 
 #[test]
 fn cuda_states_come_and_go() {
-    if !card() {
-        return;
-    }
+    let Some(_card) = card() else { return };
     let config = Config { layers: 2, vocab: 16, ..Config::mamba1(64) };
     let each = 2 * 128 * 19 * 4;
     let small = RunOptions { pool_bytes: Some(5 * each + 100), ..options(Weights::Bf16) };
@@ -235,9 +228,7 @@ fn cuda_states_come_and_go() {
 #[test]
 fn cuda_two_hundred_thousand_sessions_live_on_one_card() {
     const SESSIONS: usize = 200_000;
-    if !card() {
-        return;
-    }
+    let Some(_card) = card() else { return };
     let gpu = Gpu::open(0).unwrap();
     if gpu.memory().unwrap().0 < 76 << 30 {
         println!("skipped: the card has less than 76 GiB free");
