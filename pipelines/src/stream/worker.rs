@@ -33,13 +33,15 @@ pub use self::start::{Plan, check};
 /// member for another one for a while, another process of that name does so for ever.
 const MOST_FENCED: usize = 12;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a job that begins waits for a broker that does not answer.
+const AWAY: Duration = Duration::from_secs(20);
 
 /// Runs a job until it is asked to stop: then what is under way is committed, and the states are saved.
 ///
 /// # Errors
 /// When the environment is bad, or trouble lasts too long.
 pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
-    let plan = check(job, model)?;
+    let plan = checked(job, model, stop)?;
     if job.pace.idle_flush.is_some() {
         let admin = Admin::new(&job.connection)?;
         // Kept for as long as the snapshots are: a replay needs every mark after them.
@@ -81,6 +83,19 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         observer.trouble(&format!("begun again from what is committed: {problem}"));
         // Twice as long each time that this name was taken away, up to four seconds.
         wait(stop, Duration::from_millis(500) * (1 << fenced.len().min(3)));
+    }
+}
+
+/// As [`check`]; a broker that is just starting is waited for.
+fn checked(job: &StreamJob, model: &Model, stop: &Cancel) -> Result<Plan> {
+    let until = Instant::now() + AWAY.min(job.pace.retry_timeout);
+    loop {
+        match check(job, model) {
+            Err(Error::Kafka(client::Error::NoBroker { .. })) if Instant::now() < until && !stop.is_cancelled() => {
+                wait(stop, Duration::from_secs(1));
+            }
+            checked => return checked,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a cluster says of its topics, and making one.
 
+use std::time::Duration;
+
 use futures::executor::block_on;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -8,6 +10,9 @@ use rdkafka::{
 };
 
 use super::{ASK, Connection, Error, Result};
+
+/// Times that a topic's settings are asked for.
+const ATTEMPTS: u32 = 4;
 
 /// What is known of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +53,15 @@ impl Admin {
         let topic = topic.ok_or_else(|| Error::NoTopic(name.to_owned()))?;
         let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
         let (resource, options) = (ResourceSpecifier::Topic(name), options());
-        let asked = self.client.describe_configs([&resource], &options);
-        // Not every broker answers this, nor may everyone ask.
-        let config = block_on(asked).ok().and_then(|mut answers| answers.pop()).and_then(Result::ok);
+        let ask = || {
+            let asked = self.client.describe_configs([&resource], &options);
+            block_on(asked).ok().and_then(|mut answers| answers.pop()).and_then(Result::ok)
+        };
+        // Not every broker answers this, nor may everyone ask; one that has just made the topic may need a moment.
+        let config = (0..ATTEMPTS).find_map(|attempt| {
+            std::thread::sleep(Duration::from_millis(200) * attempt);
+            ask()
+        });
         let entry =
             |key: &str| config.as_ref().and_then(|config| config.get(key)).and_then(|entry| entry.value.clone());
         let retention_ms = entry("retention.ms").and_then(|value| value.parse().ok());
