@@ -46,7 +46,8 @@ impl Admin {
     /// # Errors
     /// [`Error::NoTopic`], or the cluster cannot be asked.
     pub fn topic(&self, name: &str) -> Result<TopicFacts> {
-        let metadata = self.client.inner().fetch_metadata(Some(name), ASK);
+        // All topics: asking for one by name would make it, where the broker does so.
+        let metadata = self.client.inner().fetch_metadata(None, ASK);
         let metadata = metadata.map_err(|e| self.connection.diagnosed(e))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         let topic = topic.filter(|topic| !topic.partitions().is_empty() && topic.error().is_none());
