@@ -132,7 +132,8 @@ struct Demo<'a> {
     /// Events written to the topic.
     sent: Arc<AtomicU64>,
     screen: Screen,
-    began: Option<Instant>,
+    /// Joining the group is part of what it takes.
+    began: Instant,
     took: Duration,
     scored: u64,
 }
@@ -140,7 +141,7 @@ struct Demo<'a> {
 impl<'a> Demo<'a> {
     fn new(args: &StreamArgs, stop: &'a Cancel, sent: Arc<AtomicU64>) -> Self {
         let screen = Screen::new(args.quiet);
-        Self { stop, events: args.events, sent, screen, began: None, took: Duration::ZERO, scored: 0 }
+        Self { stop, events: args.events, sent, screen, began: Instant::now(), took: Duration::ZERO, scored: 0 }
     }
 
     fn summary(&self) -> String {
@@ -157,8 +158,7 @@ impl Observer for Demo<'_> {
     }
 
     fn committed(&mut self, outputs: &[emit::Output], _: &[Rejected]) {
-        let began = *self.began.get_or_insert_with(Instant::now);
-        self.took = began.elapsed();
+        self.took = self.began.elapsed();
         self.scored += outputs.len() as u64;
         self.screen.take(outputs);
         if self.events.is_some_and(|events| self.scored >= events) {
