@@ -109,7 +109,7 @@ pub(crate) enum Command {
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
                             proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
     Serve(Box<ServeArgs>),
-    /// Measure: what a server takes, and how fast it answers
+    /// Measure: the encoder on a device, and what a server takes
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Work on the sessions of a server that is stopped

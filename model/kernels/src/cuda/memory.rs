@@ -34,16 +34,6 @@ impl Gpu {
         self.stream().clone_htod(values).map_err(|error| self.refused(error, what, size_of_val(values)))
     }
 
-    /// A copy of values of the card, once all work before is done.
-    ///
-    /// # Errors
-    /// When the driver refuses, or work before failed.
-    pub fn download<T: DeviceRepr>(&self, values: &CudaSlice<T>) -> Result<Vec<T>, CudaError> {
-        let copy = self.stream().clone_dtoh(values).map_err(CudaError::driver("copying from the card"))?;
-        self.synchronize()?;
-        Ok(copy)
-    }
-
     fn refused(&self, error: DriverError, what: &'static str, bytes: usize) -> CudaError {
         match (error.0, self.memory()) {
             (CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok((free, total))) => {

@@ -19,7 +19,7 @@ struct Norm {
     int centered;  // layer norm
 };
 
-// ILP columns a lane and turn where d is a multiple of four, else one.
+// V columns a lane and turn: four where d is a multiple of four, else one.
 template <class T, int V> __device__ __forceinline__ void norm(const Norm& p) {
     const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= p.wave->rows) return;
