@@ -25,6 +25,7 @@ pub mod store;
 pub mod stream;
 #[cfg(test)]
 mod testing;
+pub mod train;
 mod worker;
 
 pub use self::{

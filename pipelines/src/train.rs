@@ -1,0 +1,3 @@
+//! Training: data, and what is kept out of it.
+
+pub mod split;
