@@ -15,7 +15,7 @@ mod conv;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod layer;
-mod linear;
+pub(crate) mod linear;
 mod norm;
 mod parts;
 mod real;
@@ -23,6 +23,8 @@ mod scan;
 
 use std::sync::Arc;
 
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::shape as cuda_shape;
 #[cfg(feature = "cuda")]
 pub use cuda::{CudaBackbone, CudaTape};
 pub use layer::LayerTape;

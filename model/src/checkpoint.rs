@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::{save::save, tensors::Tensors};
+pub use self::{save::{save, save_as}, tensors::Tensors};
 use crate::{
     Error, Result,
     config::ModelConfig,

@@ -22,6 +22,7 @@ mod pool;
 pub mod reference;
 pub mod series;
 mod state;
+pub mod train;
 pub mod weights;
 
 pub use device::{Device, RunOptions, Weights};

@@ -17,13 +17,17 @@ mod features;
 mod forecast;
 mod scaling;
 mod state;
+mod training;
 
 use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
 use unspool_kernels::cpu::{Isa, Team};
 
-pub(crate) use self::state::Patches;
+pub(crate) use self::{
+    state::Patches,
+    training::{TrainingPatch, TrainingPatches},
+};
 use self::{dense::Dense, scaling::Scale};
 pub use self::{
     forecast::{Forecast, Unforecastable},
@@ -56,8 +60,20 @@ pub struct SeriesShape {
 }
 
 impl SeriesShape {
+    /// Values that are told of a patch.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        features::count(self.patch)
+    }
+
+    /// Outputs of the head after each patch.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.reach() * self.levels.len()
+    }
+
     /// Values that the head predicts after each patch.
-    fn reach(&self) -> usize {
+    pub(crate) fn reach(&self) -> usize {
         self.horizon + if self.alignment == Alignment::Any { self.patch } else { 0 }
     }
 

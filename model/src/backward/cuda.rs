@@ -100,12 +100,12 @@ impl Trainable for CudaBackbone {
 }
 
 /// What the kernels need to know of a configuration that can be trained.
-fn shape(config: &Config) -> Result<Shape> {
+pub(crate) fn shape(config: &Config) -> Result<Shape> {
     let MixerConfig::Mamba1 { d_in, n, k, r, .. } = config.mixer else {
         return Err(Error::Input("only Mamba-1 mixers can be trained".into()));
     };
     let &Config { d, layers, vocab, norm_eps: eps, linear_bias, conv_bias, .. } = config;
-    Ok(Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias })
+    Ok(Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias, series: None })
 }
 
 impl From<TrainingError> for Error {

@@ -25,6 +25,8 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// Exact, or the nearest f32.
     fn to_f32(self) -> f32;
+    /// Exact.
+    fn to_f64(self) -> f64;
     /// `e^x`; in f32 to 2e-7 relative, and no less than the smallest normal number.
     fn exp(self) -> Self;
     /// `ln(1 + e^x)`, without overflow and without losing small values.
@@ -47,6 +49,10 @@ impl Real for f64 {
         self as f32
     }
 
+    fn to_f64(self) -> f64 {
+        self
+    }
+
     fn exp(self) -> Self {
         libm::exp(self)
     }
@@ -67,6 +73,10 @@ impl Real for f32 {
 
     fn to_f32(self) -> f32 {
         self
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
     }
 
     /// 2^(whole) by the exponent's bits times a polynomial (Taylor, degree 7) of the rest, |rest| <= ln 2 / 2.

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, path::Path};
 
+use half::bf16;
 use safetensors::{Dtype, View, tensor::serialize_to_file};
 use serde_json::Value;
 
@@ -14,6 +15,14 @@ use crate::{Error, Result, weights::Spec};
 /// # Errors
 /// When the directory holds a model already, or the system refuses.
 pub fn save(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])]) -> Result<()> {
+    save_as(dir, config, tensors, false)
+}
+
+/// As [`save`], with matrices in bf16 (rounded to nearest) where `narrow`.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_as(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])], narrow: bool) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_owned(), source })?;
     let (config_path, tensors_path) = (dir.join("config.json"), dir.join("model.safetensors"));
     if let Some(path) = [&config_path, &tensors_path].into_iter().find(|path| path.exists()) {
@@ -22,7 +31,7 @@ pub fn save(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])]) -> Result<()
     }
     let views = tensors.iter().map(|(spec, values)| {
         let name = spec.name.replace("backbone.embedding.", "backbone.embeddings.");
-        (name, Values { shape: &spec.shape, values })
+        (name, Values { shape: &spec.shape, values, narrow: narrow && spec.shape.len() > 1 })
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     serialize_to_file(views, Some(metadata), &tensors_path)
@@ -38,11 +47,12 @@ pub fn save(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])]) -> Result<()
 struct Values<'a> {
     shape: &'a [usize],
     values: &'a [f32],
+    narrow: bool,
 }
 
 impl View for Values<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.narrow { Dtype::BF16 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
@@ -50,10 +60,13 @@ impl View for Values<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
+        if self.narrow {
+            return self.values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect::<Vec<u8>>().into();
+        }
         self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(self.values)
+        if self.narrow { self.values.len() * size_of::<bf16>() } else { size_of_val(self.values) }
     }
 }

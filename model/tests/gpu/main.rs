@@ -1,6 +1,8 @@
 //! Tests on a GPU. Where there is no card, a line says so and nothing is tested.
 #![cfg(feature = "cuda")]
 
-// The attribute tells clippy that helpers are tests too, where unwrap is allowed.
+// The attributes tell clippy that helpers are tests too, where unwrap is allowed.
+#[cfg(test)]
+mod series;
 #[cfg(test)]
 mod training;

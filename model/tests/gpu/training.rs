@@ -13,7 +13,7 @@ use unspool_model::{
 };
 
 /// The first card.
-fn gpu() -> Option<Arc<Gpu>> {
+pub fn gpu() -> Option<Arc<Gpu>> {
     Gpu::open(0).map_err(|problem| eprintln!("skipped: {problem}")).ok()
 }
 

@@ -1,13 +1,16 @@
 // The kernels of training by name: `<what>_<rows' type>`, the scan's also `_<states>`.
+#include "backward_adam.cuh"
 #include "backward_conv.cuh"
 #include "backward_norm.cuh"
 #include "backward_product.cuh"
 #include "backward_scan_carry.cuh"
+#include "backward_series.cuh"
 #include "backward_sum.cuh"
 
 // As src/cuda/backward/args.rs has them.
 static_assert(sizeof(Batch) == 32 && sizeof(ScanRows<bf16>) == 80 && sizeof(ScanBack<bf16>) == 72, "arguments of the scan");
 static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) == 72, "arguments of the others");
+static_assert(sizeof(Quantiles) == 96 && sizeof(Adam) == 96 && sizeof(Report) == 40, "arguments of training");
 
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
@@ -55,7 +58,12 @@ static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) 
     }                                                                                                                            \
     KERNEL(256, 4) sum_blocks_##NAME(const float* dbc, int blocks, int tokens, int count, int width, S* rows) {                  \
         sum_blocks<S>(dbc, blocks, tokens, count, width, rows);                                                                  \
-    }
+    }                                                                                                                            \
+    KERNEL(SERIES_THREADS, 4) silu_forward_##NAME(const S* x, size_t count, S* y) { silu_forward<S>(x, count, y); }              \
+    KERNEL(SERIES_THREADS, 4) silu_backward_##NAME(const S* x, const S* dy, size_t count, S* dx) {                               \
+        silu_backward<S>(x, dy, count, dx);                                                                                      \
+    }                                                                                                                            \
+    KERNEL(SERIES_THREADS, 4) quantile_loss_##NAME(Quantiles p, S* d_outputs) { quantile_loss<S>(p, d_outputs); }
 
 ROWS(bf16, bf16)
 ROWS(float, f32)
@@ -80,6 +88,13 @@ KERNEL(256, 4) chain_backward_f32(const int* chained, int joints, const float* a
     chain(chained, joints, a, dt_sums, ip, n, true, joined);
 }
 KERNEL(256, 4) decay_rates_f32(const float* a_log, int count, float* a) { decay_rates(a_log, count, a); }
+KERNEL(ADAM_THREADS, 4) sum_f64_all(const float* values, int count, int squares, double* sums) {
+    sum_f64(values, count, squares != 0, sums);
+}
+KERNEL(ADAM_THREADS, 1) report_loss_f64(const double* sums, int count, Report* report) { report_loss(sums, count, report); }
+KERNEL(ADAM_THREADS, 1) report_norm_f64(const double* sums, int count, Report* report) { report_norm(sums, count, report); }
+KERNEL(ADAM_THREADS, 4) adam_f32(Adam p) { adam(p); }
+KERNEL(ADAM_THREADS, 4) add_to_f32(float* a, const float* b, int count) { add_to(a, b, count); }
 KERNEL(256, 4) narrow_bf16(const float* from, int count, bf16* to) { narrow_all(from, count, to); }
 
 // Products by form, result's type and width of the tile.
@@ -89,6 +104,7 @@ KERNEL(256, 4) narrow_bf16(const float* from, int count, bf16* to) { narrow_all(
 PRODUCT(forward_bf16, false, false, bf16)
 PRODUCT(forward_sum, false, false, float)
 PRODUCT(back_bf16, false, true, bf16)
+PRODUCT(back_sum, false, true, float)
 PRODUCT(weight_bf16, true, true, float)
 KERNEL(PRODUCT_THREADS, 2) product_forward_f32(Product p) { plain::product<false, false>(p); }
 KERNEL(PRODUCT_THREADS, 2) product_back_f32(Product p) { plain::product<false, true>(p); }

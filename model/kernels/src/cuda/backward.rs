@@ -20,8 +20,10 @@ mod launch;
 mod layer;
 mod layout;
 mod memory;
+mod optimizer;
 mod pass;
 mod segments;
+mod series;
 mod shape;
 mod staging;
 
@@ -34,9 +36,11 @@ use launch::Launcher;
 use layer::LayerWeights;
 use layout::Layout;
 use memory::Spare;
+pub use optimizer::{AdamStep, Moments, Report};
 pub use pass::{HiddenGradient, TrainingGradients, TrainingTape};
+pub use series::SeriesInput;
 use shape::Padded;
-pub use shape::Shape;
+pub use shape::{SeriesEnds, Shape};
 use staging::Staging;
 
 use super::{CudaError, Gpu};
@@ -107,6 +111,8 @@ pub struct Training {
     narrow: Option<CudaSlice<u16>>,
     /// `-exp(A_log) log2(e)` of all layers, `[layers, ip, n]`.
     decay_rates: CudaSlice<f32>,
+    /// See `backward_adam.cuh`.
+    report: CudaSlice<f64>,
     spare: Spare,
     staging: Staging,
     /// Tapes and gradients hold it too.
@@ -125,6 +131,7 @@ impl Training {
         let weights = gpu.zeros(what, layout.len)?;
         let narrow = (precision == Precision::Bf16).then(|| gpu.zeros(what, layout.len)).transpose()?;
         let decay_rates = gpu.zeros(what, shape.layers * p.ip * p.n)?;
+        let report = gpu.zeros(what, optimizer::REPORTED)?;
         let functions = Functions::load(&gpu, &p, precision)?;
         let launcher = Launcher { gpu, functions, p };
         Ok(Self {
@@ -134,6 +141,7 @@ impl Training {
             weights,
             narrow,
             decay_rates,
+            report,
             spare: Spare::default(),
             staging: Staging::default(),
             owner: Arc::default(),
@@ -145,19 +153,13 @@ impl Training {
     /// # Errors
     /// When their number or a size is not the shape's, or the card refuses.
     pub fn set_weights(&mut self, tensors: &[&[f32]]) -> Result<(), TrainingError> {
-        if tensors.len() != self.layout.tensors.len() {
-            let problem = format!("{} tensors; this shape has {}", tensors.len(), self.layout.tensors.len());
-            return Err(TrainingError::Input(problem));
-        }
-        let mut all = vec![0.0; self.layout.len];
-        for (i, (tensor, values)) in self.layout.tensors.iter().zip(tensors).enumerate() {
-            if tensor.len() != values.len() {
-                let problem = format!("tensor {i} has {} values; this shape has {}", values.len(), tensor.len());
-                return Err(TrainingError::Input(problem));
-            }
-            tensor.put(values, &mut all);
-        }
+        let all = self.padded(tensors)?;
         self.staging.copy_in(&self.launcher.gpu, &all, [1, 1], self.address(&self.weights))?;
+        self.prepare()
+    }
+
+    /// What kernels read beside the weights in f32.
+    fn prepare(&self) -> Result<(), TrainingError> {
         if let Some(narrow) = &self.narrow {
             self.launcher.narrow(self.address(&self.weights), self.layout.len, self.address(narrow))?;
         }

@@ -16,6 +16,8 @@ pub(super) enum Argument {
     Conv(Conv),
     Norm(Norm),
     Product(Product),
+    Quantiles(Quantiles),
+    Adam(Adam),
 }
 
 impl Argument {
@@ -29,6 +31,8 @@ impl Argument {
             Self::Conv(value) => call.arg(value),
             Self::Norm(value) => call.arg(value),
             Self::Product(value) => call.arg(value),
+            Self::Quantiles(value) => call.arg(value),
+            Self::Adam(value) => call.arg(value),
         };
     }
 }
@@ -151,3 +155,48 @@ pub(super) struct Product {
     pub softplus: i32,
 }
 argument!(Product, 72);
+
+/// The loss of a head's quantiles: see `backward_series.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quantiles {
+    pub outputs: Address,
+    pub levels: Address,
+    pub values: Address,
+    pub marks: Address,
+    pub firsts: Address,
+    pub anchors: Address,
+    pub steps: Address,
+    pub weights: Address,
+    pub losses: Address,
+    pub tokens: i32,
+    pub reach: i32,
+    pub count: i32,
+    pub stride: i32,
+    pub within: i32,
+}
+argument!(Quantiles, 96);
+
+/// A step of AdamW: see `backward_adam.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adam {
+    pub weights: Address,
+    pub m: Address,
+    pub v: Address,
+    pub average: Address,
+    pub gradients: Address,
+    pub decays: Address,
+    pub report: Address,
+    pub count: i32,
+    pub rate: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub decay: f32,
+    pub correction1: f32,
+    pub correction2: f32,
+    pub clip: f32,
+    pub keep: f32,
+}
+argument!(Adam, 96);

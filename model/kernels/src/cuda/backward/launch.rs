@@ -8,7 +8,7 @@ use cudarc::driver::LaunchConfig;
 
 use super::{
     Address, TrainingError,
-    args::{Argument, Batch, Conv, Norm, Product, ScanBack, ScanRows},
+    args::{Adam, Argument, Batch, Conv, Norm, Product, Quantiles, ScanBack, ScanRows},
     functions::{self, Functions, Kernel, NARROW},
     shape::Padded,
 };
@@ -23,6 +23,8 @@ const SUM_COLUMNS: usize = 32;
 const SUM_ROWS: usize = 512;
 /// Parts that one thread adds up by itself.
 const FEW: usize = 96;
+/// Values of a block of a sum in f64.
+const F64_SUMMED: usize = 8192;
 /// Blocks that a product for weights is cut into, about, and the fewest tokens of one.
 const WEIGHT_BLOCKS: usize = 264;
 const WEIGHT_TOKENS: usize = 256;
@@ -207,6 +209,12 @@ impl Launcher {
         self.product(&self.functions.product_back, tokens, [dy, Matrix::new(w, dx.width), dx], ends)
     }
 
+    /// As [`Self::back`], with dx of f32.
+    pub fn back_sum(&self, tokens: usize, (dy, dx): (Matrix, Matrix), w: Address, add: bool) -> Done {
+        let ends = Product { add: if add { dx.at } else { 0 }, ..Product::default() };
+        self.product(&self.functions.product_back_sum, tokens, [dy, Matrix::new(w, dx.width), dx], ends)
+    }
+
     fn product(&self, kernels: &functions::Product, m: usize, [a, b, c]: [Matrix; 3], ends: Product) -> Done {
         let product = Product {
             a: a.at,
@@ -259,6 +267,47 @@ impl Launcher {
         self.sum_parts(partial, [blocks, width], db)
     }
 
+    /// `y = silu(x)`; `count`: a multiple of 8.
+    pub fn silu(&self, x: Address, count: usize, y: Address) -> Done {
+        let call = [x.into(), Argument::Address(count as Address), y.into()];
+        self.start(&self.functions.silu_forward, [count.div_ceil(8 * 256), 1, 1], &call)
+    }
+
+    /// `dx = dy silu'(x)`, in dy's place.
+    pub fn silu_back(&self, x: Address, dy: Address, count: usize) -> Done {
+        let call = [x.into(), dy.into(), Argument::Address(count as Address), dy.into()];
+        self.start(&self.functions.silu_backward, [count.div_ceil(8 * 256), 1, 1], &call)
+    }
+
+    /// Each patch's loss, and the gradient for the outputs, `[t, stride]`.
+    pub fn quantile_loss(&self, quantiles: Quantiles, d_outputs: Address) -> Done {
+        let grid = [count(quantiles.tokens), 1, 1];
+        self.start(&self.functions.quantile_loss, grid, &[quantiles.into(), d_outputs.into()])
+    }
+
+    /// Adds the sum of losses to the report. sums: room for [`f64_sums`].
+    pub fn report_loss(&self, (losses, count): (Address, usize), sums: Address, report: Address) -> Done {
+        let blocks = f64_sums(count);
+        self.start(&self.functions.sum_f64, [blocks, 1, 1], &[losses.into(), count.into(), Argument::Int(0), sums.into()])?;
+        self.start(&self.functions.report_loss, [1, 1, 1], &[sums.into(), blocks.into(), report.into()])
+    }
+
+    /// Leaves the norm of the gradients in the report. sums: room for [`f64_sums`].
+    pub fn report_norm(&self, (gradients, count): (Address, usize), sums: Address, report: Address) -> Done {
+        let blocks = f64_sums(count);
+        self.start(&self.functions.sum_f64, [blocks, 1, 1], &[gradients.into(), count.into(), Argument::Int(1), sums.into()])?;
+        self.start(&self.functions.report_norm, [1, 1, 1], &[sums.into(), blocks.into(), report.into()])
+    }
+
+    pub fn adam(&self, adam: Adam) -> Done {
+        self.start(&self.functions.adam, [count(adam.count).div_ceil(256), 1, 1], &[adam.into()])
+    }
+
+    /// `a += b`
+    pub fn add_to(&self, a: Address, b: Address, count: usize) -> Done {
+        self.start(&self.functions.add_to, [count.div_ceil(256), 1, 1], &[a.into(), b.into(), count.into()])
+    }
+
     fn sum_parts(&self, partial: Partial, [parts, width]: [usize; 2], out: Address) -> Done {
         let call = [partial.0.into(), parts.into(), width.into(), out.into()];
         if parts <= FEW {
@@ -285,8 +334,20 @@ impl Launcher {
             weight(p.width(), p.ip),
             weight(p.ip, p.r),
         ];
-        sums.into_iter().max().unwrap_or(0)
+        let ends = p.shape.series.map_or(0, |ends| {
+            let (outputs, features) = (ends.outputs().next_multiple_of(8), ends.padded_features());
+            let width = outputs.max(p.hidden());
+            let products = [(width, p.hidden()), (width, p.d), (p.hidden(), features), (p.d, features), (p.d, p.hidden())];
+            let products = products.into_iter().map(|(m, n)| weight(m, n)).max().unwrap_or(0);
+            products.max(tokens.div_ceil(SUM_ROWS) * width)
+        });
+        sums.into_iter().max().unwrap_or(0).max(ends)
     }
+}
+
+/// Sums that f64 sums over so many values leave.
+pub(super) fn f64_sums(count: usize) -> usize {
+    count.div_ceil(F64_SUMMED)
 }
 
 /// Parts of a product for weights of so many tiles, and the tokens of each.

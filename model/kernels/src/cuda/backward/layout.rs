@@ -45,13 +45,26 @@ pub(super) struct LayerPlaces {
     pub out_bias: usize,
 }
 
-/// All tensors in the order of checkpoints, without the head.
+/// The places of a two-layer network's tensors with a linear path beside it, in values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DensePlaces {
+    pub up: usize,
+    pub up_bias: usize,
+    pub down: usize,
+    pub down_bias: usize,
+    pub skip: usize,
+    pub skip_bias: usize,
+}
+
+/// All tensors in the order of checkpoints, without the head of tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     pub tensors: Vec<Tensor>,
     pub embedding: usize,
     pub layers: Vec<LayerPlaces>,
     pub norm_f: usize,
+    /// A series model's networks before the backbone and after it.
+    pub ends: Option<[DensePlaces; 2]>,
     /// Values in all.
     pub len: usize,
 }
@@ -85,8 +98,33 @@ impl Layout {
         }
         let norm_f = room(p.d);
         tensors.push(Tensor::plain(norm_f, [1, p.shape.d], p.d));
-        Self { tensors, embedding, layers, norm_f, len }
+        let ends = p.shape.series.map(|ends| {
+            let d = [p.shape.d, p.d];
+            let outputs = [ends.outputs(), ends.outputs().next_multiple_of(8)];
+            let widths = [[[ends.features, ends.padded_features()], d], [d, outputs]];
+            widths.map(|[n_in, n_out]| dense(p, [n_in, n_out], &mut room, &mut tensors))
+        });
+        Self { tensors, embedding, layers, norm_f, ends, len }
     }
+}
+
+/// A network from `n_in` to `n_out` values, each as published and padded.
+fn dense(
+    p: &Padded,
+    [n_in, n_out]: [[usize; 2]; 2],
+    room: &mut impl FnMut(usize) -> usize,
+    tensors: &mut Vec<Tensor>,
+) -> DensePlaces {
+    let hidden = [2 * p.shape.d, p.hidden()];
+    let mut linear = |from: [usize; 2], to: [usize; 2]| {
+        let places = [room(to[1] * from[1]), room(to[1])];
+        tensors.push(Tensor::plain(places[0], [to[0], from[0]], from[1]));
+        tensors.push(Tensor::plain(places[1], [1, to[0]], to[1]));
+        places
+    };
+    let ([up, up_bias], [down, down_bias]) = (linear(n_in, hidden), linear(hidden, n_out));
+    let [skip, skip_bias] = linear(n_in, n_out);
+    DensePlaces { up, up_bias, down, down_bias, skip, skip_bias }
 }
 
 /// One layer's tensors, in the order of checkpoints.
@@ -171,7 +209,7 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::shape::Shape, *};
+    use super::{super::shape::{SeriesEnds, Shape}, *};
 
     /// Every published value has a place of its own, and comes back from it.
     #[test]
@@ -187,9 +225,11 @@ mod tests {
             eps: 1e-5,
             linear_bias: false,
             conv_bias: true,
+            series: None,
         };
         let odd = Shape { d: 13, d_in: 27, n: 5, k: 3, r: 3, linear_bias: true, ..tuned };
-        for shape in [tuned, odd, Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd }] {
+        let ends = SeriesEnds { features: 13, reach: 7, within: 3, levels: 5 };
+        for shape in [tuned, odd, Shape { series: Some(ends), ..odd }, Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd }] {
             let padded = Padded::new(shape).expect("fits");
             let layout = Layout::new(&padded);
             let (mut all, mut next) = (vec![0.0; layout.len], 0.0);

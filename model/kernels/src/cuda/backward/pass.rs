@@ -20,7 +20,7 @@ pub struct TrainingTape {
     layers: Vec<LayerTape>,
     /// The residual stream after the last layer and the hidden rows, f32 `[t, d]`.
     last: Address,
-    hidden: Address,
+    pub(super) hidden: Address,
     _memory: Block,
 }
 
@@ -34,20 +34,36 @@ pub struct HiddenGradient {
 /// What a backward pass leaves: gradients on the card.
 pub struct TrainingGradients {
     of: Owner,
-    weights: CudaSlice<f32>,
-    rows: Address,
+    pub(super) weights: CudaSlice<f32>,
+    work: Work,
     tokens: usize,
     _memory: Block,
 }
 
 /// Whose they are: another [`Training`] has other sizes, perhaps another card.
-type Owner = Arc<()>;
+pub(super) type Owner = Arc<()>;
 
 impl TrainingTape {
     /// Tokens of the batch.
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.batch.tokens
+    }
+
+    /// Where the residual stream before the first layer goes.
+    pub(super) fn first(&self) -> Address {
+        self.layers.first().map_or(self.last, |layer| layer.x)
+    }
+}
+
+impl TrainingGradients {
+    pub(super) fn of(&self) -> &Owner {
+        &self.of
+    }
+
+    /// The memory of the backward pass.
+    pub(super) fn work(&self) -> Work {
+        self.work
     }
 }
 
@@ -64,6 +80,16 @@ impl Training {
         };
         let mut batch = Batch::new(gpu, offsets, (count, p.scan_blocks()[1]))?;
         batch.ids = ids;
+        let tape = self.tape(batch)?;
+        if count > 0 {
+            self.run_forward(input, &tape)?;
+        }
+        Ok(tape)
+    }
+
+    /// Room for a batch's tape.
+    pub(super) fn tape(&self, batch: Batch) -> Result<TrainingTape, TrainingError> {
+        let (gpu, p, count) = (&*self.launcher.gpu, &self.launcher.p, batch.tokens);
         let place = |start| {
             let mut places = Places::from(start);
             let layer = |_| LayerTape::take(&mut places, p, batch.sizes(), self.precision);
@@ -73,16 +99,11 @@ impl Training {
         };
         let memory = self.spare.take(gpu, "the tape of a batch", place(0).3)?;
         let (layers, last, hidden, _) = place(memory.address(gpu));
-        let tape = TrainingTape { of: Arc::clone(&self.owner), batch, layers, last, hidden, _memory: memory };
-        if count > 0 {
-            self.run_forward(input, &tape)?;
-        }
-        Ok(tape)
+        Ok(TrainingTape { of: Arc::clone(&self.owner), batch, layers, last, hidden, _memory: memory })
     }
 
     fn run_forward(&self, input: TrainingInput<'_>, tape: &TrainingTape) -> Result<(), TrainingError> {
-        let (l, batch, tokens) = (&self.launcher, &tape.batch, self.tokens(&tape.batch));
-        let first = tape.layers.first().map_or(tape.last, |layer| layer.x);
+        let (l, batch, first) = (&self.launcher, &tape.batch, tape.first());
         if let TrainingInput::Rows(rows) = input {
             self.staging.copy_in(&l.gpu, rows, self.width(), first)?;
         }
@@ -90,6 +111,12 @@ impl Training {
             let table = self.address(&self.weights) + 4 * self.layout.embedding as Address;
             l.embed(table, self.address(&ids.ids), batch.tokens, first)?;
         }
+        self.run_layers(tape)
+    }
+
+    /// From the rows before the first layer to the hidden rows.
+    pub(super) fn run_layers(&self, tape: &TrainingTape) -> Result<(), TrainingError> {
+        let (l, batch, tokens) = (&self.launcher, &tape.batch, self.tokens(&tape.batch));
         let offsets = (self.address(&batch.offsets), batch.sequences);
         l.bounds(offsets, batch.tokens, [tokens.begins, tokens.ends])?;
         for layer in 0..tape.layers.len() {
@@ -125,7 +152,7 @@ impl Training {
     /// When there are not as many of them as hidden rows, the tape or they are another backbone's, or memory does not
     /// suffice.
     pub fn backward(&self, tape: &TrainingTape, d_hidden: &HiddenGradient) -> Result<TrainingGradients, TrainingError> {
-        let (gpu, batch) = (&self.launcher.gpu, &tape.batch);
+        let batch = &tape.batch;
         self.own(&tape.of)?;
         self.own(&d_hidden.of)?;
         if d_hidden.tokens != batch.tokens {
@@ -133,6 +160,17 @@ impl Training {
             let problem = format!("gradients of {} values for {} hidden ones", d_hidden.tokens * d, batch.tokens * d);
             return Err(TrainingError::Input(problem));
         }
+        let gradients = self.gradients(tape)?;
+        if batch.tokens > 0 {
+            let out = self.address(&gradients.weights);
+            self.run_backward(tape, self.address(&d_hidden.values), &gradients.work, out)?;
+        }
+        Ok(gradients)
+    }
+
+    /// Room for a backward pass; the gradients are 0 as yet.
+    pub(super) fn gradients(&self, tape: &TrainingTape) -> Result<TrainingGradients, TrainingError> {
+        let (gpu, batch) = (&self.launcher.gpu, &tape.batch);
         let weights = gpu.zeros("gradients", self.layout.len)?;
         let place = |start| {
             let mut places = Places::from(start);
@@ -140,24 +178,22 @@ impl Training {
         };
         let memory = self.spare.take(gpu, "the backward pass of a batch", place(0).1)?;
         let work = place(memory.address(gpu)).0;
-        if batch.tokens > 0 {
-            self.run_backward(tape, d_hidden, &work, self.address(&weights))?;
-        }
         let of = Arc::clone(&self.owner);
-        Ok(TrainingGradients { of, weights, rows: work.dx, tokens: batch.tokens, _memory: memory })
+        Ok(TrainingGradients { of, weights, work, tokens: batch.tokens, _memory: memory })
     }
 
-    fn run_backward(
+    /// d_hidden: f32 `[t, d]`.
+    pub(super) fn run_backward(
         &self,
         tape: &TrainingTape,
-        d_hidden: &HiddenGradient,
+        d_hidden: Address,
         work: &Work,
         out: Address,
     ) -> Result<(), TrainingError> {
         let (l, batch, tokens) = (&self.launcher, &tape.batch, self.tokens(&tape.batch));
         let norm_f = (work.partial, out + 4 * self.layout.norm_f as Address);
         let dx = (work.dx, work.dx_rows);
-        l.last_norm_back(self.norm_f(tape), self.address(&d_hidden.values), dx, norm_f)?;
+        l.last_norm_back(self.norm_f(tape), d_hidden, dx, norm_f)?;
         for layer in (0..tape.layers.len()).rev() {
             self.layer(layer, tape, tokens).backward(work, out)?;
         }
@@ -184,10 +220,10 @@ impl Training {
     /// As [`Self::weight_gradients`].
     pub fn row_gradients(&self, gradients: &TrainingGradients) -> Result<Vec<f32>, TrainingError> {
         self.own(&gradients.of)?;
-        self.staging.copy_out(&self.launcher.gpu, gradients.rows, gradients.tokens, self.width())
+        self.staging.copy_out(&self.launcher.gpu, gradients.work.dx, gradients.tokens, self.width())
     }
 
-    fn own(&self, of: &Owner) -> Result<(), TrainingError> {
+    pub(super) fn own(&self, of: &Owner) -> Result<(), TrainingError> {
         let mine = Arc::ptr_eq(of, &self.owner);
         mine.then_some(()).ok_or_else(|| TrainingError::Input("this tape, or gradient, is another backbone's".into()))
     }

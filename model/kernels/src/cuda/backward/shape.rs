@@ -25,6 +25,35 @@ pub struct Shape {
     pub linear_bias: bool,
     /// The convolution has a bias.
     pub conv_bias: bool,
+    /// A series model's networks before and after the backbone.
+    pub series: Option<SeriesEnds>,
+}
+
+/// What a series model has around its backbone: two two-layer networks of inner width 2 d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesEnds {
+    /// Features of a patch.
+    pub features: usize,
+    /// Values that are predicted after each patch.
+    pub reach: usize,
+    /// So many of the first of them are the patch's own: they count where they were not observed.
+    pub within: usize,
+    /// Quantiles of each value.
+    pub levels: usize,
+}
+
+impl SeriesEnds {
+    /// Features of a row as it is passed in: with zeros up to a multiple of 8.
+    #[must_use]
+    pub fn padded_features(&self) -> usize {
+        self.features.next_multiple_of(EIGHT)
+    }
+
+    /// The head's outputs.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.reach * self.levels
+    }
 }
 
 /// A shape with its padded sizes: zero rows and columns add nothing to any result, and spare the kernels all tails.
@@ -61,6 +90,11 @@ impl Padded {
         let Some(k) = least(&[4, 8], shape.k) else { return refuse("a convolution width", shape.k, 8) };
         let eight = |size: usize| size.next_multiple_of(EIGHT);
         Ok(Self { shape, d: eight(shape.d), ip: eight(shape.d_in), n, k, r: eight(shape.r) })
+    }
+
+    /// Inner width of the networks around the backbone.
+    pub fn hidden(&self) -> usize {
+        (2 * self.shape.d).next_multiple_of(EIGHT)
     }
 
     /// Width of x_proj's output: dt, B, C.
