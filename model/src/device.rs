@@ -54,6 +54,13 @@ pub struct RunOptions {
     pub pool_bytes: Option<u64>,
 }
 
+/// To be called first thing in a program, before it has threads: sets what a GPU's driver reads when it starts. Without it
+/// deep models are slower on GPUs.
+pub fn prepare() {
+    #[cfg(feature = "cuda")]
+    unspool_kernels::cuda::widen_queues();
+}
+
 /// Why a model cannot run where it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
