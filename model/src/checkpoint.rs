@@ -20,7 +20,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::{save::{save, save_as}, tensors::Tensors};
+pub(crate) use self::{safetensors::open as open_safetensors, save::Stored};
+pub use self::{
+    save::{save, save_as},
+    tensors::Tensors,
+};
 use crate::{
     Error, Result,
     config::ModelConfig,

@@ -77,6 +77,22 @@ impl SeriesShape {
         self.horizon + if self.alignment == Alignment::Any { self.patch } else { 0 }
     }
 
+    /// Checks the sizes of a shape that was not read from a file.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        for (name, size) in [("a patch", self.patch), ("a horizon", self.horizon)] {
+            if !(1..=MOST as usize).contains(&size) {
+                return Err(format!("{name} of {size} values: 1 to {MOST} are allowed"));
+            }
+        }
+        if !are_levels(&self.levels) {
+            return Err(format!("quantiles {:?}: {LEVELS}", self.levels));
+        }
+        Ok(())
+    }
+
     /// Reads the keys `patch_len`, `horizon`, `quantiles`, `alignment` and `context_limit`.
     ///
     /// # Errors
@@ -92,11 +108,7 @@ impl SeriesShape {
         };
         let levels: Option<Vec<f64>> =
             raw.get("quantiles").and_then(Value::as_array).and_then(|all| all.iter().map(Value::as_f64).collect());
-        let levels = (levels.filter(|l| l.len() >= 3 && l.len() % 2 == 1))
-            .filter(|l| l.is_sorted_by(|a, b| a < b) && l[0] > 0.0 && l[l.len() - 1] < 1.0)
-            .ok_or_else(|| {
-                wrong("quantiles", "an odd number of growing levels between 0 and 1, the median in the middle")
-            })?;
+        let levels = levels.filter(|levels| are_levels(levels)).ok_or_else(|| wrong("quantiles", LEVELS))?;
         let alignment = match raw.get("alignment").and_then(Value::as_str) {
             Some("end") => Alignment::End,
             Some("any") => Alignment::Any,
@@ -105,12 +117,20 @@ impl SeriesShape {
         if raw.get("beyond_horizon").is_some_and(|v| v != "median") {
             return Err(wrong("beyond_horizon", "\"median\""));
         }
-        let (patch, horizon) = (whole("patch_len", 4096)?, whole("horizon", 4096)?);
+        let (patch, horizon) = (whole("patch_len", MOST)?, whole("horizon", MOST)?);
         if alignment == Alignment::End && !horizon.is_multiple_of(patch) {
             return Err(wrong("horizon", "a multiple of patch_len"));
         }
         Ok(Self { patch, horizon, levels, alignment, context: whole("context_limit", 1 << 20)? })
     }
+}
+
+/// The longest patch and horizon.
+const MOST: u64 = 4096;
+const LEVELS: &str = "an odd number of growing levels between 0 and 1, the median in the middle";
+
+fn are_levels(l: &[f64]) -> bool {
+    l.len() >= 3 && l.len() % 2 == 1 && l.is_sorted_by(|a, b| a < b) && l[0] > 0.0 && l[l.len() - 1] < 1.0
 }
 
 /// The front end and the head.

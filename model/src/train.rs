@@ -14,6 +14,8 @@ mod cpu;
 mod cuda;
 mod dense;
 mod optimizer;
+mod place;
+mod store;
 mod weights;
 
 pub use batch::{SeriesBatch, WindowSlices};
@@ -21,6 +23,7 @@ pub use cpu::CpuTrainer;
 #[cfg(feature = "cuda")]
 pub use cuda::CudaTrainer;
 pub use optimizer::{AdamStep, Moments, Report};
+pub use place::{PlacedTrainer, trainer};
 pub use weights::SeriesWeights;
 
 use crate::Result;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
-use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs};
+use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs, train::TrainArgs};
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
@@ -118,6 +118,9 @@ pub(crate) enum Command {
     /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
     #[command(after_help = STREAM_HELP)]
     Stream(Box<StreamArgs>),
+    /// Train a series model, from random weights or from another model's
+    #[command(after_help = crate::train::HELP)]
+    Train(TrainArgs),
 }
 
 /// `unspool embed`.

@@ -31,6 +31,9 @@ pub(crate) enum Error {
     /// The stream job failed.
     #[error(transparent)]
     Stream(#[from] unspool_pipelines::stream::Error),
+    /// Training cannot begin or go on.
+    #[error(transparent)]
+    Train(#[from] unspool_pipelines::train::TrainError),
     /// The input cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
@@ -64,7 +67,9 @@ impl Error {
     /// 2: wrong use; 130: interrupted, as shells say it; 1: data or environment.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Stream(unspool_pipelines::stream::Error::Settings(_)) => 2,
+            Self::Usage(_)
+            | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
+            | Self::Train(unspool_pipelines::train::TrainError::Option { .. }) => 2,
             Self::Interrupted | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }

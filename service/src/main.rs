@@ -14,6 +14,7 @@ mod run;
 mod serve;
 mod sessions;
 mod stream;
+mod train;
 
 use std::{io::Write, process::ExitCode};
 
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Stream(args)) => stream::run(*args),
+        Some(Command::Train(args)) => train::run(args),
         None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
     }
 }

@@ -39,10 +39,8 @@ pub(crate) struct Plan {
 /// # Errors
 /// When the input, the model or the output fails, or the user interrupts: no output appears then.
 pub(crate) fn run(plan: Plan, args: &RunArgs) -> Result<()> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;
     let destination = destination(&plan, args)?;
-    let cancel = cancelled_by_signals(&runtime)?;
+    let (runtime, cancel) = stopped_by_signals()?;
     let quiet = args.quiet;
     let written = destination.clone();
     let summary = runtime.block_on(drain(plan, destination, cancel, quiet));
@@ -97,6 +95,17 @@ fn same_file(a: &Path, b: &Path) -> bool {
         (Ok(a), Ok(b)) => a == b,
         _ => false,
     }
+}
+
+/// A flag that Ctrl-C and SIGTERM set, as long as the runtime lives.
+///
+/// # Errors
+/// When the system gives no threads or signals.
+pub(crate) fn stopped_by_signals() -> Result<(Runtime, Cancel)> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;
+    let cancel = cancelled_by_signals(&runtime)?;
+    Ok((runtime, cancel))
 }
 
 /// A flag that Ctrl-C and SIGTERM set.

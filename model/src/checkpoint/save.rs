@@ -31,7 +31,7 @@ pub fn save_as(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])], narrow: b
     }
     let views = tensors.iter().map(|(spec, values)| {
         let name = spec.name.replace("backbone.embedding.", "backbone.embeddings.");
-        (name, Values { shape: &spec.shape, values, narrow: narrow && spec.shape.len() > 1 })
+        (name, Stored { shape: &spec.shape, values, narrow: narrow && spec.shape.len() > 1 })
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     serialize_to_file(views, Some(metadata), &tensors_path)
@@ -44,13 +44,22 @@ pub fn save_as(dir: &Path, config: &Value, tensors: &[(Spec, &[f32])], narrow: b
     readable.map_err(|source| Error::Io { path: tensors_path, source })
 }
 
-struct Values<'a> {
-    shape: &'a [usize],
-    values: &'a [f32],
-    narrow: bool,
+/// A tensor on its way to a file.
+pub(crate) struct Stored<'a> {
+    pub shape: &'a [usize],
+    pub values: &'a [f32],
+    /// In bf16, rounded to nearest.
+    pub narrow: bool,
 }
 
-impl View for Values<'_> {
+impl Stored<'_> {
+    /// In the file.
+    pub fn bytes(&self) -> usize {
+        self.values.len() * if self.narrow { size_of::<bf16>() } else { size_of::<f32>() }
+    }
+}
+
+impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         if self.narrow { Dtype::BF16 } else { Dtype::F32 }
     }
@@ -67,6 +76,6 @@ impl View for Values<'_> {
     }
 
     fn data_len(&self) -> usize {
-        if self.narrow { self.values.len() * size_of::<bf16>() } else { size_of_val(self.values) }
+        self.bytes()
     }
 }

@@ -213,3 +213,23 @@ fn an_end_aligned_head_becomes_one_for_streams() {
     assert_eq!((new.n_out, &new.weight[12 * 24..], &new.weight[..12 * 24]), (36, &old.weight[..], &old.weight[..12 * 24]));
     assert_eq!(any.clone().aligned_any().unwrap(), any);
 }
+
+#[test]
+fn moments_come_back_from_files_and_damage_is_refused() {
+    let weights = weights(Alignment::Any);
+    let specs = SeriesWeights::<f32>::specs(&weights.config, &weights.shape);
+    let batch = Windows::new(3, 4).batch(&weights.shape, 1);
+    let mut trainer = CpuTrainer::new(weights, team()).unwrap();
+    (1..4).for_each(|step| trainer.step(std::slice::from_ref(&batch), &adam(step)).unwrap());
+    let mut moments = trainer.moments().unwrap();
+    moments.round();
+    let dir = tempfile::tempdir().unwrap();
+    moments.save(dir.path(), &specs).unwrap();
+    assert_eq!(Moments::load(dir.path(), &specs).unwrap(), moments);
+    let path = dir.path().join("moments-00001-of-00001.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(Moments::load(dir.path(), &specs).unwrap_err().to_string().contains("moments-00001"));
+    std::fs::remove_file(&path).unwrap();
+    assert!(Moments::load(dir.path(), &specs).unwrap_err().to_string().contains("weights.backbone"));
+}
