@@ -137,8 +137,12 @@ mod tests {
         let dir = folder();
         let kept = training_series(dir.path()).unwrap();
         let firsts: Vec<Vec<f64>> = kept.iter().map(|file| file.iter().map(|series| series[0]).collect()).collect();
-        let expected =
-            [vec![1000., 1010., 1020., 1030., 1050., 1060.], vec![], vec![4000.], vec![3000., 3001., 3002., 3003., 3005.]];
+        let expected = [
+            vec![1000., 1010., 1020., 1030., 1050., 1060.],
+            vec![],
+            vec![4000.],
+            vec![3000., 3001., 3002., 3003., 3005.],
+        ];
         assert_eq!(firsts, expected);
         assert!(kept[0][2][1].is_nan() && kept[0][2][2] == 1021.0);
     }
