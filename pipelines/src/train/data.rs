@@ -6,24 +6,25 @@
 //! | family | up to 1,100 | longer | |
 //! |---|---|---|---|
 //! | business | .46 | .12 | level and damped slope as random walks, seasonal indices that drift; additive, multiplicative or counts |
-//! | composed | .44 | .78 | below |
+//! | composed | .41 | .75 | below |
 //! | regimes | .035 | .035 | two or three ways of behaving, each for spells |
 //! | intermittent | .03 | .03 | mostly zeros, sizes of several distributions, spells, seasons |
 //! | chaotic | .02 | .02 | logistic map, Mackey-Glass, Lorenz, half of them with noise |
+//! | price | .03 | .03 | random walks of moving volatility, with a drift or a pull, some multiplicative |
 //! | held | .015 | .015 | levels that stay, switches, constants |
 //!
 //! Composed series have a trend (.75, of which .3 are none), noise with a memory (.55: 1/f noise, AR(1), stochastic
 //! cycles, ARMA), a smooth random function (.22: a Gaussian process), level shifts (.15), a random walk (.17), nested
-//! (.3 where they fit) or up to three free seasons, and noise (.92: normal, Student's t, contaminated, lognormal; .3 of
+//! (.3 where they fit) or up to three free seasons (.1 have none; some go over to another shape), and noise (.92: normal, Student's t, contaminated, lognormal; .3 of
 //! moving volatility). They are added up (.52, events in .14 of them), multiplied (.25), counted (.16: negative binomial,
 //! some with more zeros) or accumulated (.07). .15 of all are mixed with a second series; then some are reversed,
-//! negated, clipped, rounded, and given outliers. Half have a scale of their own, a quarter an offset.
+//! negated, clipped, rounded, held for a while, and given outliers. Half have a scale of their own, a quarter an offset.
 //!
 //! Trends and seasons scale with the window: short windows have short periods. In the masks (see `masks`) some windows
 //! start late, have gaps, cut and missing patches; of .6 the last patch with values is partly filled.
 //!
-//! Real windows are pieces of the series of a folder, less those [held out](crate::train::split::held_out): long series
-//! also in means of up to 24 values, mixed (.4), with noise (.3), a moving level (.3), negated (.1).
+//! Real windows are pieces of the series of a folder, less those [held out](crate::train::split::held_out), also in means
+//! of up to 24 values where there are 60 of them, mixed (.4), with noise (.3), a moving level (.3), negated (.1).
 
 mod business;
 mod chaos;
@@ -213,8 +214,9 @@ impl SeriesData {
     /// Fills a window and its masks.
     fn window(&self, d: &mut Draws, values: &mut [f32], mut masks: Masks<'_>) {
         let real = self.real.as_ref().filter(|_| f64::from(d.unit()) < self.options.real_share);
+        let seen = self.patch * masks.patches;
         match real {
-            Some(real) => real.fill(d, real::Target { patch: self.patch, values: &mut *values, known: masks.known }),
+            Some(real) => real.fill(d, real::Target { seen, values: &mut *values, known: &mut *masks.known }),
             None => synthetic::fill(d, values),
         }
         masks.draw(d, LATE[usize::from(real.is_some())]);

@@ -51,7 +51,11 @@ impl Parts {
             }
         }
         let mut seasons = part;
-        season::seasons(d, &mut seasons);
+        if d.chance(0.9) {
+            season::seasons(d, &mut seasons);
+        } else {
+            seasons.fill(0.0);
+        }
         let mut errors = d.take(len);
         if d.chance(0.92) {
             let size = d.log_uniform(0.01, 1.0);

@@ -2,8 +2,13 @@
 
 use super::draws::Draws;
 
-/// Of the middle patches of half of the windows, the share that is cut.
-const CUT: f32 = 0.05;
+/// Of the middle patches of half of the windows, the share that is cut; and in windows of up to [`FEW`] patches, where
+/// all patches are near the start of a series.
+const CUT: [f32; 2] = [0.05, 0.1];
+/// The share of windows that miss a run of patches up to their end, likewise.
+const MISSING_END: [f32; 2] = [0.14, 0.28];
+/// Short windows have up to so many patches.
+const FEW: usize = 16;
 /// The share of windows whose last patch (that with values, before what is missing to the end) is cut.
 const LAST_CUT: f32 = 0.6;
 
@@ -29,6 +34,19 @@ impl Masks<'_> {
         self.scatter(d);
         self.gaps(d);
         self.miss(d);
+        self.show_something();
+    }
+
+    /// Where all that is known was left out, shows the first patch of it.
+    fn show_something(&mut self) {
+        let seen = self.patch * self.patches;
+        if self.observed[..seen].contains(&true) {
+            return;
+        }
+        if let Some(first) = self.known[..seen].iter().position(|&known| known) {
+            let patch = first..(first / self.patch + 1) * self.patch;
+            self.observed[patch.clone()].copy_from_slice(&self.known[patch]);
+        }
     }
 
     /// Forgets what is before a random value: within the first patch (half of them), or anywhere, where half start with
@@ -75,9 +93,10 @@ impl Masks<'_> {
     /// Cuts patches and leaves out whole ones: runs in the middle, and a run to the end, as forecasts beyond the head's
     /// reach feed them.
     fn miss(&mut self, d: &mut Draws) {
+        let few = usize::from(self.patches <= FEW);
         if d.chance(0.5) {
             for at in 0..self.patches.saturating_sub(1) {
-                if d.chance(CUT) {
+                if d.chance(CUT[few]) {
                     self.cut(d, at);
                 }
             }
@@ -88,13 +107,29 @@ impl Masks<'_> {
             self.leave_out(from, from + len);
         }
         let mut last = self.patches;
-        if d.chance(if self.patches <= 32 { 0.22 } else { 0.14 }) {
-            last -= self.run(d);
-            self.leave_out(last, self.patches);
+        if self.ends_early() && d.chance(0.5) {
+            last = self.last_with_targets();
         }
+        if d.chance(MISSING_END[few]) {
+            last = last.saturating_sub(self.run(d)).max(1);
+        }
+        self.leave_out(last, self.patches);
         if last > 0 && d.chance(LAST_CUT) {
             self.cut(d, last - 1);
         }
+    }
+
+    /// Whether nothing is known of the horizon's second half.
+    fn ends_early(&self) -> bool {
+        let half = self.patch * self.patches + (self.known.len() - self.patch * self.patches) / 2;
+        !self.known[half..].contains(&true)
+    }
+
+    /// Of a series that ends early: the patches before the last third of it, so that there is something to forecast.
+    fn last_with_targets(&self) -> usize {
+        let start = self.known.iter().position(|&known| known).unwrap_or(0);
+        let end = self.known.iter().rposition(|&known| known).unwrap_or(start);
+        ((start + (end - start) * 2 / 3) / self.patch + 1).min(self.patches)
     }
 
     /// A number of missing patches: up to 48 and half of the window (all but one of a window of up to 32).
@@ -131,7 +166,7 @@ mod tests {
             let (mut observed, mut known) = (vec![true; patches * 16 + 64], vec![true; patches * 16 + 64]);
             Masks { patch: 16, patches, observed: &mut observed, known: &mut known }.draw(&mut d, late);
             assert!(observed.iter().zip(&known).all(|(o, k)| !o || *k));
-            assert!(observed[patches * 16..].iter().all(|o| !o));
+            assert!(observed[patches * 16..].iter().all(|o| !o) && observed.contains(&true));
             let counts: Vec<usize> =
                 observed.chunks(16).take(patches).map(|p| p.iter().filter(|&&o| o).count()).collect();
             partly += counts.iter().filter(|&&n| (1..16).contains(&n)).count();

@@ -151,7 +151,7 @@ pub(super) fn burst(d: &mut Draws, x: &mut [f32], rate: f32, change: impl Fn(f32
 }
 
 /// Makes shocks follow each other in size: a GARCH(1, 1) variance of mean 1.
-fn garch(d: &mut Draws, x: &mut [f32]) {
+pub(super) fn garch(d: &mut Draws, x: &mut [f32]) {
     let (shock, memory) = (d.uniform(0.05, 0.3), d.uniform(0.3, 0.95));
     let memory = memory * (0.98 - shock);
     let mut variance = 1.0_f32;

@@ -11,8 +11,8 @@ use super::{
 
 /// Series of fewer values teach nothing.
 const LEAST_VALUES: usize = 24;
-/// From so many values on, means of several values are series too.
-const AGGREGATED_FROM: usize = 4000;
+/// Means of several values are a series too where there are so many of them.
+const LEAST_MEANS: usize = 60;
 /// Numbers of values that one mean is taken of.
 const SCALES: [usize; 7] = [1, 2, 3, 4, 6, 12, 24];
 /// Attempts at a window in which anything is known.
@@ -41,7 +41,8 @@ struct Table {
 
 /// A window to be filled.
 pub(super) struct Target<'a> {
-    pub(super) patch: usize,
+    /// Values before the horizon.
+    pub(super) seen: usize,
     pub(super) values: &'a mut [f32],
     pub(super) known: &'a mut [bool],
 }
@@ -59,9 +60,9 @@ impl Real {
             let roots: f64 = file.iter().map(|series| (series.len() as f64).sqrt()).sum();
             for series in &file {
                 let weight = held.sqrt() * (series.len() as f64).sqrt() / roots;
-                let scales = if series.len() < AGGREGATED_FROM { &SCALES[..1] } else { &SCALES };
-                let of_all: f64 = scales.iter().map(|&k| scale_weight(k)).sum();
-                rows.extend(scales.iter().filter_map(|&k| Row::new(series, k, weight * scale_weight(k) / of_all)));
+                let scales = || SCALES.into_iter().filter(|&k| k == 1 || series.len() / k >= LEAST_MEANS);
+                let of_all: f64 = scales().map(scale_weight).sum();
+                rows.extend(scales().filter_map(|k| Row::new(series, k, weight * scale_weight(k) / of_all)));
             }
         }
         if rows.is_empty() {
@@ -100,27 +101,23 @@ impl Real {
         values.iter_mut().zip(&*known).filter(|(_, known)| !**known).for_each(|(v, _)| *v = 0.0);
     }
 
-    /// Cuts a window out of a series of the table; a shorter series ends where the window ends, and half of those start
-    /// with a patch.
+    /// Cuts a window out of a series of the table. A shorter series starts with the window (half of them), or anywhere.
     fn cut(&self, d: &mut Draws, table: &Table, to: &mut Target<'_>) {
         let len = to.values.len();
         for _ in 0..ATTEMPTS {
             let row = &self.rows[table.draw(d)].values;
-            let (mut from, mut start) = (0, len.saturating_sub(row.len()));
-            if row.len() > len {
-                from = d.below(row.len() - len + 1);
-            } else if d.chance(0.5) {
-                from = (start.next_multiple_of(to.patch) - start).min(row.len() - 1);
-                start += from;
-            }
-            to.values[..start].fill(0.0);
-            to.known[..start].fill(false);
+            let from = d.below(row.len().saturating_sub(len) + 1);
+            // A third of a short series at least is before the horizon.
+            let latest = len.saturating_sub(row.len()).min(to.seen.saturating_sub(row.len() / 3));
+            let start = if d.chance(0.5) { 0 } else { d.below(latest + 1) };
+            to.values.fill(0.0);
+            to.known.fill(false);
             let places = to.values[start..].iter_mut().zip(&mut to.known[start..]);
             for ((value, known), &real) in places.zip(&row[from..]) {
                 *known = !real.is_nan();
                 *value = if *known { real } else { 0.0 };
             }
-            if to.known.iter().filter(|known| **known).count() >= LEAST_VALUES.min(len) {
+            if to.known[..to.seen].iter().filter(|known| **known).count() >= (LEAST_VALUES / 3).min(to.seen) {
                 return;
             }
         }
@@ -129,7 +126,7 @@ impl Real {
     /// The mean with another window, where both are known.
     fn mix(&self, d: &mut Draws, table: &Table, to: &mut Target<'_>) {
         let (mut values, mut known) = (d.take(to.values.len()), vec![false; to.known.len()]);
-        self.cut(d, table, &mut Target { patch: to.patch, values: &mut values, known: &mut known });
+        self.cut(d, table, &mut Target { seen: to.seen, values: &mut values, known: &mut known });
         let both = to.known.iter().zip(&known).filter(|(a, b)| **a && **b).count();
         if both >= LEAST_VALUES {
             let share = d.uniform(0.2, 0.9);
@@ -213,17 +210,22 @@ mod tests {
         let table = Table::new(48, &real.rows);
         let mut d = Draws::new(1);
         let (mut values, mut known) = (vec![0.0; 48], vec![false; 48]);
-        let (mut aligned, mut short) = (0, 0);
+        let (mut first, mut short) = (0, 0);
         for _ in 0..400 {
-            real.cut(&mut d, &table, &mut Target { patch: 8, values: &mut values, known: &mut known });
+            real.cut(&mut d, &table, &mut Target { seen: 40, values: &mut values, known: &mut known });
             let start = known.iter().position(|&k| k).unwrap();
-            assert!(known[start..].iter().all(|&k| k));
-            assert!(values[start..].windows(2).all(|w| w[1] - w[0] == 1.0));
-            assert!(values[..start].iter().all(|&v| v == 0.0));
-            short += usize::from(start > 0);
-            aligned += usize::from(start == 24);
-            assert!([0, 18, 24].contains(&start), "{start}");
+            let end = 1 + known.iter().rposition(|&k| k).unwrap();
+            assert!(known[start..end].iter().all(|&k| k) && [30, 48].contains(&(end - start)));
+            assert!(values[start..end].windows(2).all(|w| w[1] - w[0] == 1.0));
+            assert!(values[..start].iter().chain(&values[end..]).all(|&v| v == 0.0));
+            if end - start == 30 {
+                short += 1;
+                first += usize::from(start == 0);
+            }
         }
-        assert!(short > 90 && aligned * 3 > short && aligned * 3 < 2 * short, "{aligned} of {short} of 400");
+        assert!(
+            (90..180).contains(&short) && (0.4..0.65).contains(&(first as f32 / short as f32)),
+            "{first} of {short}"
+        );
     }
 }

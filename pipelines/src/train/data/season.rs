@@ -4,6 +4,7 @@ use std::f32::consts::TAU;
 
 use super::{
     draws::Draws,
+    trend,
     vector::{add, moments, standardise},
 };
 
@@ -115,6 +116,11 @@ fn of_period(d: &mut Draws, x: &mut [f32], period: Period) {
             let mut cycle = d.take(steps);
             shape(d, &mut cycle, steps as f32);
             repeat(d, x, &cycle);
+            if d.chance(0.1) {
+                cycle.fill(0.0);
+                shape(d, &mut cycle, steps as f32);
+                morph(d, x, &cycle);
+            }
             d.give(cycle);
         }
         _ => {
@@ -134,6 +140,18 @@ fn repeat(d: &mut Draws, x: &mut [f32], cycle: &[f32]) {
         *v = cycle[at];
         at = if at + 1 == cycle.len() { 0 } else { at + 1 };
     }
+}
+
+/// Goes over to another cycle along a logistic curve.
+fn morph(d: &mut Draws, x: &mut [f32], cycle: &[f32]) {
+    let (mut other, mut share) = (d.take(x.len()), d.take(x.len()));
+    repeat(d, &mut other, cycle);
+    trend::logistic(d, &mut share, 300.0);
+    for ((v, other), share) in x.iter_mut().zip(&other).zip(&share) {
+        *v += share * (other - *v);
+    }
+    d.give(other);
+    d.give(share);
 }
 
 /// How a cycle is played.

@@ -20,6 +20,7 @@ enum Family {
     Regimes,
     Intermittent,
     Chaotic,
+    Price,
     Held,
 }
 
@@ -33,6 +34,7 @@ impl Family {
             (Self::Regimes, 0.035),
             (Self::Intermittent, 0.03),
             (Self::Chaotic, 0.02),
+            (Self::Price, 0.03),
             (Self::Held, 0.015),
         ] {
             if at < share {
@@ -50,6 +52,7 @@ impl Family {
             Self::Regimes => regimes::regimes(d, x),
             Self::Intermittent => counts::intermittent(d, x),
             Self::Chaotic => chaos::chaotic(d, x),
+            Self::Price => trend::price(d, x),
             Self::Held => held(d, x),
         }
     }
@@ -76,6 +79,9 @@ pub(super) fn fill(d: &mut Draws, x: &mut [f32]) {
     }
     if d.chance(0.08) {
         round(d, x);
+    }
+    if d.chance(0.04) {
+        stay(d, x);
     }
     if d.chance(0.05) {
         outliers(d, x);
@@ -112,6 +118,26 @@ fn round(d: &mut Draws, x: &mut [f32]) {
     let step = moments(x).1 * d.log_uniform(0.02, 0.5);
     if step > 0.0 {
         x.iter_mut().for_each(|v| *v = (*v / step).round() * step);
+    }
+}
+
+/// Holds a value: before a start (a launch), from an end on, or for some runs (a stuck sensor).
+fn stay(d: &mut Draws, x: &mut [f32]) {
+    let (kind, len) = (d.unit(), x.len());
+    if kind < 0.5 {
+        let start = d.below(len);
+        let value = if d.chance(0.7) { x[..=start].iter().copied().fold(f32::MAX, f32::min) } else { x[start] };
+        x[..start].fill(value);
+    } else if kind < 0.6 {
+        let end = d.below(len);
+        let value = x[end];
+        x[end..].fill(value);
+    } else {
+        for _ in 0..=d.below(2 + len / 1000) {
+            let (from, run) = (d.below(len), d.log_uniform(2.0, 100.0) as usize);
+            let value = x[from];
+            x[from..(from + run).min(len)].fill(value);
+        }
     }
 }
 
@@ -187,11 +213,12 @@ mod tests {
         for (family, len, expected) in [
             (Family::Business, 192, 0.46),
             (Family::Business, 2112, 0.12),
-            (Family::Composed, 192, 0.44),
-            (Family::Composed, 2112, 0.78),
+            (Family::Composed, 192, 0.41),
+            (Family::Composed, 2112, 0.75),
             (Family::Regimes, 2112, 0.035),
             (Family::Intermittent, 2112, 0.03),
             (Family::Chaotic, 2112, 0.02),
+            (Family::Price, 2112, 0.03),
             (Family::Held, 192, 0.015),
         ] {
             let got = share(family, len);

@@ -78,6 +78,27 @@ pub(super) fn walk(d: &mut Draws, x: &mut [f32]) {
     x.iter_mut().for_each(|v| *v *= scale);
 }
 
+/// A price: a random walk whose steps have a volatility that moves, with a drift or a pull to its mean, in half of them
+/// multiplicative.
+pub(super) fn price(d: &mut Draws, x: &mut [f32]) {
+    noise::noise(d, x);
+    if d.chance(0.5) {
+        noise::garch(d, x);
+    }
+    let scale = 1.0 / (x.len() as f32).sqrt();
+    let drift = if d.chance(0.4) { d.normal() * scale } else { 0.0 };
+    let pull = if d.chance(0.3) { d.log_uniform(0.3, 30.0) / x.len() as f32 } else { 0.0 };
+    let mut level = 0.0;
+    for v in x.iter_mut() {
+        level += scale * (*v + drift) - pull * level;
+        *v = level;
+    }
+    if d.chance(0.5) {
+        let size = d.log_uniform(0.05, 1.5);
+        x.iter_mut().for_each(|v| *v = (size * v.clamp(-8.0, 8.0)).exp());
+    }
+}
+
 /// A smooth random function, standardised: a Gaussian process by random Fourier features, of a squared exponential
 /// kernel or a rougher one (frequencies of Student's t).
 pub(super) fn smooth(d: &mut Draws, x: &mut [f32]) {
@@ -127,6 +148,20 @@ mod tests {
             .collect();
         let (_, deviation) = moments(&ends);
         assert!((0.85..1.5).contains(&deviation), "{deviation}");
+    }
+
+    #[test]
+    fn steps_of_prices_hardly_correlate() {
+        let mut d = Draws::new(5);
+        let mut sum = 0.0;
+        for _ in 0..100 {
+            let mut x = vec![0.0; 400];
+            price(&mut d, &mut x);
+            let mut steps: Vec<f32> = x.windows(2).map(|w| w[1] - w[0]).collect();
+            standardise(&mut steps);
+            sum += steps.windows(2).map(|w| w[0] * w[1]).sum::<f32>() / 399.0;
+        }
+        assert!((sum / 100.0).abs() < 0.05, "{}", sum / 100.0);
     }
 
     #[test]
