@@ -5,7 +5,7 @@ mod names;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use unspool_kernels::cpu::{Isa, Team};
 
 pub use self::cards::{Card, cards};
@@ -31,8 +31,8 @@ pub enum Device {
 }
 
 /// The type of a backbone's weights. Written `f32` or `bf16`. States are f32 whatever it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Weights {
     /// As published, or wider.
     #[default]

@@ -11,6 +11,7 @@ mod save;
 mod sequence;
 mod values;
 
+pub(crate) use self::load::SERIES_STREAM;
 use self::sequence::Feed;
 use crate::{
     Device, Digest, Error, Pooled, Result, State,

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
-use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs, train::TrainArgs};
+use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs, train::{TrainArgs, finetune::FinetuneArgs}};
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
@@ -121,6 +121,9 @@ pub(crate) enum Command {
     /// Train a series model, from random weights or from another model's
     #[command(after_help = crate::train::HELP)]
     Train(TrainArgs),
+    /// Train a series model on with your own series
+    #[command(after_help = crate::train::finetune::HELP)]
+    Finetune(Box<FinetuneArgs>),
 }
 
 /// `unspool embed`.

@@ -68,6 +68,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Stream(args)) => stream::run(*args),
         Some(Command::Train(args)) => train::run(args),
+        Some(Command::Finetune(args)) => train::finetune::run(*args),
         None => Err(Error::Usage("name a command; `unspool --help` lists them".into())),
     }
 }

@@ -67,3 +67,9 @@ impl TryFrom<String> for Weights {
         text.parse()
     }
 }
+
+impl From<Weights> for String {
+    fn from(weights: Weights) -> Self {
+        weights.to_string()
+    }
+}

@@ -18,7 +18,7 @@ const SERIES: (&str, &[u8]) =
     (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
 
 /// The one for endless sessions.
-const SERIES_STREAM: (&str, &[u8]) = (
+pub(crate) const SERIES_STREAM: (&str, &[u8]) = (
     include_str!("../../weights/series-stream-1/config.json"),
     include_bytes!("../../weights/series-stream-1/model.safetensors"),
 );

@@ -136,14 +136,26 @@ impl SeriesWeights {
         })
     }
 
+    /// The built-in series model for streams.
+    ///
+    /// # Errors
+    /// When the program was put together wrongly.
+    pub fn built_in() -> Result<Self> {
+        let (config, weights) = crate::model::SERIES_STREAM;
+        Self::take(Checkpoint::from_bytes(config, weights)?, Path::new("config.json"))
+    }
+
     /// Reads a series model's directory.
     ///
     /// # Errors
     /// When it holds no series model, or a file is damaged.
     pub fn load(dir: &Path) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(dir)?;
+        Self::take(Checkpoint::open(dir)?, &dir.join("config.json"))
+    }
+
+    fn take(mut checkpoint: Checkpoint<'_>, file: &Path) -> Result<Self> {
         let config = checkpoint.config.backbone.clone();
-        let shape = SeriesShape::parse(&checkpoint.config.raw, &dir.join("config.json"))?;
+        let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
         let backbone = checkpoint.backbone()?;
         let mut backbone = backbone.tensors(&config).into_iter().map(|(_, v)| v.to_vec()).collect::<Vec<_>>().into_iter();
         let (mut at, count) = (0, specs(&config).len());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use unspool_model::{
     Weights,
     config::{Config, MixerConfig},
@@ -13,7 +13,7 @@ use unspool_model::{
 use super::{TrainError, data::DataOptions};
 
 /// The content of a training file.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// The model's name.
@@ -33,7 +33,7 @@ pub struct TrainConfig {
 }
 
 /// The shape of a model that begins at random.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelOptions {
     /// Model width.
@@ -60,7 +60,7 @@ impl Default for ModelOptions {
 }
 
 /// How a model is trained.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
     /// Steps in all; the learning rate falls along a cosine until the last.

@@ -47,7 +47,7 @@ use std::{
     thread,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::{draws::Draws, masks::Masks, real::Real};
 
@@ -57,7 +57,7 @@ const OF_STEP: u64 = u64::MAX;
 const LATE: [f32; 2] = [0.3, 0.15];
 
 /// What series a trainer sees: the `[data]` table of a training file.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataOptions {
     /// All windows follow from it; windows for validation have another.
@@ -111,6 +111,9 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// Series that are too short, or all the same.
+    #[error("there is no series to learn from: at least one needs 24 values that are not all the same")]
+    NothingToLearn,
     /// A folder without series to train on.
     #[error("{}: holds no series to train on (at least 24 values that are not all the same, in .tsf or .csv files)", path.display())]
     NoSeries {
@@ -156,6 +159,22 @@ impl SeriesData {
         let lengths: Vec<usize> = options.lengths.iter().map(|(patches, _)| patches * patch + horizon).collect();
         let folder = options.real.as_deref().filter(|_| options.real_share > 0.0);
         let real = folder.map(|folder| Real::read(folder, &lengths)).transpose()?;
+        Ok(Self { options, patch, horizon, tokens, real })
+    }
+
+    /// As [`Self::new`], with series of the caller's in place of a folder's; none of them is held out.
+    /// sizes: the patch, the horizon, the patches of a batch.
+    ///
+    /// # Errors
+    /// When an option makes no sense, or there is nothing to learn from the series.
+    pub fn of_series(
+        series: Vec<Vec<f64>>,
+        options: DataOptions,
+        (patch, horizon, tokens): (usize, usize, usize),
+    ) -> Result<Self, DataError> {
+        check(&options, patch, tokens)?;
+        let lengths: Vec<usize> = options.lengths.iter().map(|(patches, _)| patches * patch + horizon).collect();
+        let real = Some(Real::of(vec![series], &lengths).ok_or(DataError::NothingToLearn)?);
         Ok(Self { options, patch, horizon, tokens, real })
     }
 

@@ -16,12 +16,12 @@ use std::{
 use unspool_model::{
     Device,
     series::SeriesShape,
-    train::{self, Moments, PlacedTrainer, SeriesBatch, SeriesTrainer, SeriesWeights, WindowSlices},
+    train::{self, Moments, PlacedTrainer, SeriesBatch, SeriesWeights, WindowSlices},
     weights::Spec,
 };
 
 use super::{
-    TrainConfig, TrainError,
+    TrainConfig, TrainError, TrainOptions,
     checkpoint::Checkpoints,
     data::Windows,
     log::{Line, Log},
@@ -115,55 +115,80 @@ impl<'a> Run<'a> {
         cancel: &Cancel,
         tell: &mut dyn FnMut(&Line),
     ) -> Result<Summary, TrainError> {
-        let (begun, steps) = (Instant::now(), self.config.train.steps);
+        let (begun, steps, train) = (Instant::now(), self.config.train.steps, &self.config.train);
         let threads = limits.threads.unwrap_or_else(|| machine_threads().max(2) - 1).max(1);
-        let stopped = AtomicBool::new(false);
+        let (stopped, source) = (AtomicBool::new(false), Arc::clone(&self.source));
+        let maker = Maker { source: &*source, train, shape: self.shape.clone(), stopped: &stopped };
         let mut last = None;
-        let maker = Maker { source: &*self.source, config: self.config, shape: self.shape.clone(), stopped: &stopped };
-        let (mut done, trainer, log) = (self.done, &mut *self.trainer.trainer, &mut self.log);
-        let (checkpoints, specs, train) = (&self.checkpoints, &self.specs, &self.config.train);
-        let result = thread::scope(|scope| {
-            let queues = maker.start(scope, done..steps, threads);
-            let (mut since, mut patches) = ((done, Instant::now()), 0);
-            let mut go = || -> Result<(), TrainError> {
-                while done < steps && !cancel.is_cancelled() {
-                    let queue = &queues[usize::try_from(done % threads as u64).unwrap_or(0)];
-                    let batches = queue.recv().map_err(|_| TrainError::Data("the threads that make windows have ended".into()))??;
-                    let step = self.config.step(done);
-                    trainer.step(&batches, &step)?;
-                    patches += batches.iter().map(|batch| batch.patches() as u64).sum::<u64>();
-                    done += 1;
-                    let save = done % train.checkpoint_steps == 0 || done == steps;
-                    if done % train.log_steps == 0 || save {
-                        let line = line(trainer, (done, since.0), (patches, since.1), f64::from(step.rate))?;
-                        log.add(&line)?;
+        thread::scope(|scope| {
+            let queues = maker.start(scope, self.done..steps, threads);
+            let mut since = Since { step: self.done, patches: 0, begun: Instant::now() };
+            let result = (|| -> Result<(), TrainError> {
+                while self.done < steps && !cancel.is_cancelled() {
+                    let queue = &queues[usize::try_from(self.done % threads as u64).unwrap_or(0)];
+                    since.patches += self.step(queue)?;
+                    let save = self.done % train.checkpoint_steps == 0 || self.done == steps;
+                    if self.done % train.log_steps == 0 || save {
+                        let line = self.log_line(&since)?;
                         tell(&line);
                         last = Some(line);
-                        (since, patches) = ((done, Instant::now()), 0);
-                        if !line.loss.is_finite() || line.skipped >= done.min(train.log_steps) {
-                            return Err(TrainError::Diverged { step: done });
-                        }
+                        since = Since { step: self.done, patches: 0, begun: Instant::now() };
                     }
                     if save {
-                        let mut moments = trainer.moments()?;
-                        moments.round();
-                        trainer.set_moments(&moments)?;
-                        checkpoints.save(done, &moments, specs)?;
-                        if limits.stop_after_s.is_some_and(|limit| begun.elapsed().as_secs_f64() > limit) {
-                            return Ok(());
-                        }
+                        self.save()?;
+                    }
+                    if save && limits.stop_after_s.is_some_and(|limit| begun.elapsed().as_secs_f64() > limit) {
+                        break;
                     }
                 }
                 Ok(())
-            };
-            let result = go();
+            })();
             stopped.store(true, Ordering::Relaxed);
             drop(queues);
             result
-        });
-        self.done = done;
-        result?;
-        Ok(Summary { step: done, steps, last })
+        })?;
+        Ok(Summary { step: self.done, steps, last })
+    }
+
+    /// Does one step; returns its patches.
+    fn step(&mut self, queue: &Receiver<Made>) -> Result<u64, TrainError> {
+        let made = queue.recv().map_err(|_| TrainError::Data("the threads that make windows have ended".into()))?;
+        let batches = made?;
+        self.trainer.trainer.step(&batches, &self.config.step(self.done))?;
+        self.done += 1;
+        Ok(batches.iter().map(|batch| batch.patches() as u64).sum())
+    }
+
+    /// Writes what the steps since the last line came to.
+    fn log_line(&mut self, since: &Since) -> Result<Line, TrainError> {
+        let (report, steps) = (self.trainer.trainer.report()?, self.done - since.step);
+        let line = Line {
+            step: self.done,
+            loss: report.loss / steps as f64,
+            norm: report.norms / (steps - report.skipped).max(1) as f64,
+            largest_norm: report.largest,
+            rate: f64::from(self.config.step(self.done - 1).rate),
+            skipped: report.skipped,
+            patches: since.patches,
+            seconds: since.begun.elapsed().as_secs_f64(),
+        };
+        if !line.loss.is_finite() || line.skipped >= steps {
+            return Err(TrainError::Diverged { step: self.done });
+        }
+        self.log.add(&line)?;
+        Ok(line)
+    }
+
+    /// Writes a checkpoint, and goes on from what it holds.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let mut moments = self.trainer.trainer.moments()?;
+        moments.round();
+        self.checkpoints.save(self.done, &moments, &self.specs)?;
+        // After the last step the average stays as exact as it is.
+        if self.done < self.config.train.steps {
+            self.trainer.trainer.set_moments(&moments)?;
+        }
+        Ok(())
     }
 
     /// The model as it is now: the running average of the weights.
@@ -176,32 +201,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the steps since the last line came to.
-fn line(
-    trainer: &mut dyn SeriesTrainer,
-    (step, since): (u64, u64),
-    (patches, begun): (u64, Instant),
-    rate: f64,
-) -> Result<Line, TrainError> {
-    let report = trainer.report()?;
-    let (count, seconds) = ((step - since).max(1) as f64, begun.elapsed().as_secs_f64());
-    let moved = (count - report.skipped as f64).max(1.0);
-    Ok(Line {
-        step,
-        loss: report.loss / count,
-        norm: report.norms / moved,
-        largest_norm: report.largest,
-        rate,
-        skipped: report.skipped,
-        patches,
-        seconds,
-    })
+/// Where the next line of the log begins.
+struct Since {
+    step: u64,
+    patches: u64,
+    begun: Instant,
 }
 
 /// Makes batches in threads: thread i those of the steps i, i + threads, ..; each has a short queue of its own.
 struct Maker<'a> {
     source: &'a dyn WindowSource,
-    config: &'a TrainConfig,
+    train: &'a TrainOptions,
     shape: SeriesShape,
     stopped: &'a AtomicBool,
 }
@@ -233,7 +243,7 @@ impl<'a> Maker<'a> {
     }
 
     fn make(&self, step: u64) -> Made {
-        let train = &self.config.train;
+        let train = self.train;
         let batch = |i: u64| {
             let Windows { len, values, known, observed, .. } = self.source.windows(step * train.batches as u64 + i);
             let windows = WindowSlices { len, values: &values, known: &known, observed: &observed };
@@ -249,3 +259,6 @@ impl<'a> Maker<'a> {
 fn machine_threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
+
+#[cfg(test)]
+mod tests;

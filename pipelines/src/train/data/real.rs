@@ -53,8 +53,14 @@ impl Real {
     /// # Errors
     /// When the folder or a file in it cannot be read, or there is no series to train on.
     pub(super) fn read(folder: &Path, lengths: &[usize]) -> Result<Self, DataError> {
+        let real = Self::of(read::training_series(folder)?, lengths);
+        real.ok_or_else(|| DataError::NoSeries { path: folder.to_owned() })
+    }
+
+    /// Series of several files, for windows of these lengths in values; `None` when nothing can be learned from them.
+    pub(super) fn of(files: Vec<Vec<Vec<f64>>>, lengths: &[usize]) -> Option<Self> {
         let mut rows = vec![];
-        for file in read::training_series(folder)? {
+        for file in files {
             // Files count by the root of what they hold, else the longest would be nearly all.
             let held: f64 = file.iter().map(|series| series.len() as f64).sum();
             let roots: f64 = file.iter().map(|series| (series.len() as f64).sqrt()).sum();
@@ -66,10 +72,10 @@ impl Real {
             }
         }
         if rows.is_empty() {
-            return Err(DataError::NoSeries { path: folder.to_owned() });
+            return None;
         }
         let tables = lengths.iter().map(|&len| Table::new(len, &rows)).collect();
-        Ok(Self { rows, tables })
+        Some(Self { rows, tables })
     }
 
     /// Fills a window whose length is one of those of [`Self::read`].
