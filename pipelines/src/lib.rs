@@ -14,6 +14,7 @@ mod chunk;
 pub mod embed;
 pub mod engine;
 mod error;
+pub mod eval;
 pub mod featurise;
 pub mod forecast;
 mod frequency;

@@ -6,7 +6,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
-use crate::{bench::BenchCommand, serve::args::ServeArgs, sessions::SessionsCommand, stream::StreamArgs, train::{TrainArgs, finetune::FinetuneArgs}};
+use crate::{
+    bench::BenchCommand,
+    eval::EvalCommand,
+    serve::args::ServeArgs,
+    sessions::SessionsCommand,
+    stream::StreamArgs,
+    train::{TrainArgs, finetune::FinetuneArgs},
+};
 
 /// The longest forecast of a series.
 pub(crate) const MAX_HORIZON: u32 = 65_536;
@@ -112,6 +119,9 @@ pub(crate) enum Command {
     /// Measure: the encoder on a device, and what a server takes
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Evaluate a model on public data: forecasts beside published models
+    #[command(subcommand)]
+    Eval(EvalCommand),
     /// Work on the sessions of a server that is stopped
     #[command(subcommand)]
     Sessions(SessionsCommand),

@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// The job failed.
     #[error(transparent)]
     Job(#[from] unspool_pipelines::Error),
+    /// The evaluation failed.
+    #[error(transparent)]
+    Eval(#[from] unspool_pipelines::eval::Error),
     /// The stream job failed.
     #[error(transparent)]
     Stream(#[from] unspool_pipelines::stream::Error),

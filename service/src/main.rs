@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod embed;
 mod error;
+mod eval;
 mod forecast;
 mod init;
 mod input;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Some(Command::Bench(command)) => bench::run(command),
         Some(Command::Embed(args)) => embed::run(args),
+        Some(Command::Eval(command)) => eval::run(command),
         Some(Command::Forecast(args)) => forecast::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),

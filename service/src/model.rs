@@ -38,6 +38,18 @@ pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
     })
 }
 
+/// A built-in model by its name, the model of a directory, or the default one.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> {
+    match name {
+        None | Some("series-1") => open(None, options),
+        Some("series-stream-1") => Ok(Model::series_stream(options)?),
+        Some(dir) => open(Some(Path::new(dir)), options),
+    }
+}
+
 /// Tokens of a batch: as asked for, or as many as suit the model's device.
 pub(crate) fn batch_tokens(args: &RunArgs, model: &Model) -> usize {
     let suits = if let Device::Cuda(_) = model.info().device { 131_072 } else { 2048 };
