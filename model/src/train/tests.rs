@@ -206,6 +206,18 @@ fn a_resumed_run_is_the_undisturbed_one() {
 }
 
 #[test]
+fn more_layers_say_the_same_until_they_are_trained() {
+    let (weights, shape) = (weights(Alignment::Any), shape(Alignment::Any));
+    let deep = weights.clone().deepened(5, 1).unwrap();
+    assert_eq!(deep.backbone.layers.len(), 5);
+    assert!(weights.backbone.layers.iter().all(|layer| deep.backbone.layers.contains(layer)));
+    let batch = Windows::new(3, 4).batch(&shape, 1);
+    let outputs = |weights: &SeriesWeights| cpu::outputs(weights, &batch, &team()).unwrap();
+    assert_eq!(outputs(&deep), outputs(&weights));
+    assert!(weights.deepened(1, 1).unwrap_err().to_string().contains("has 2 already"));
+}
+
+#[test]
 fn an_end_aligned_head_becomes_one_for_streams() {
     let end = weights(Alignment::End);
     let any = end.clone().aligned_any().unwrap();

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     init,
     series::{Alignment, SeriesShape},
-    weights::{Backbone, Spec, specs},
+    weights::{Backbone, Mixer, Spec, specs},
 };
 
 /// Deviation of a fresh head's linear path; its other path begins at 0.
@@ -186,6 +186,33 @@ impl SeriesWeights {
             linear.n_out += first;
         }
         self.shape.alignment = Alignment::Any;
+        self.map(|&w| w)
+    }
+
+    /// The same model with more layers, spread evenly between the others. A new layer adds nothing as yet: its out_proj is 0,
+    /// the rest of it fresh.
+    ///
+    /// # Errors
+    /// When there are fewer layers than before.
+    pub fn deepened(mut self, layers: usize, seed: u64) -> Result<Self> {
+        let before = self.config.layers;
+        if layers < before {
+            return Err(Error::Input(format!("{layers} layers: the model to begin from has {before} already")));
+        }
+        self.config.layers = layers;
+        let fresh = init::fresh(&self.config, seed)?.layers;
+        let mut old = std::mem::take(&mut self.backbone.layers).into_iter();
+        for (i, mut layer) in fresh.into_iter().enumerate() {
+            if (i + 1) * before / layers > i * before / layers {
+                self.backbone.layers.extend(old.next());
+                continue;
+            }
+            if let Mixer::Mamba1 { out_proj, .. } | Mixer::Mamba2 { out_proj, .. } = &mut layer.mixer {
+                out_proj.weight.fill(0.0);
+                out_proj.bias.iter_mut().for_each(|bias| bias.fill(0.0));
+            }
+            self.backbone.layers.push(layer);
+        }
         self.map(|&w| w)
     }
 

@@ -21,6 +21,9 @@ pub struct TrainConfig {
     /// A series model's directory to begin from; without it weights are drawn at random.
     #[serde(default)]
     pub from: Option<PathBuf>,
+    /// Layers, where they are to be more than those of the model to begin from.
+    #[serde(default)]
+    pub layers: Option<usize>,
     /// The shape of a model that begins at random.
     #[serde(default)]
     pub model: Option<ModelOptions>,
@@ -153,6 +156,10 @@ impl TrainConfig {
         if let Some((option, value, _, expected)) = checks.into_iter().find(|(_, _, good, _)| !good) {
             return Err(TrainError::Option { option, value: value.to_string(), expected });
         }
+        if self.from.is_none() && self.layers.is_some() {
+            let (value, expected) = ("without `from`".into(), "left out: [model] has a number of layers");
+            return Err(TrainError::Option { option: "layers", value, expected });
+        }
         if self.from.is_some() && self.model.is_some() {
             let (value, expected) = ("beside `from`".into(), "left out: the model to begin from has a shape");
             return Err(TrainError::Option { option: "model", value, expected });
@@ -166,7 +173,9 @@ impl TrainConfig {
     /// When the model to begin from cannot be read, or the shape makes no sense.
     pub fn weights(&self, folder: &Path) -> Result<SeriesWeights, TrainError> {
         if let Some(from) = &self.from {
-            return Ok(SeriesWeights::load(&folder.join(from))?.aligned_any()?);
+            let weights = SeriesWeights::load(&folder.join(from))?.aligned_any()?;
+            let layers = self.layers.unwrap_or(weights.config.layers);
+            return Ok(weights.deepened(layers, self.data.seed)?);
         }
         let ModelOptions { d, layers, n, patch, horizon, levels, seed } = self.model.clone().unwrap_or_default();
         let mut config = Config { layers, vocab: 0, ..Config::mamba1(d) };

@@ -86,7 +86,7 @@ pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
         log_steps: (args.steps.get() as u64 / 30).max(1),
         ..TrainOptions::default()
     };
-    let config = TrainConfig { name: args.name.clone(), from: args.model.clone(), model: None, data: data.clone(), train };
+    let config = TrainConfig { name: args.name.clone(), from: args.model.clone(), layers: None, model: None, data: data.clone(), train };
     config.check()?;
     let sizes = (start.shape.patch, start.shape.horizon, args.patches.get());
     let data = SeriesData::of_series(series, data, sizes).map_err(TrainError::from)?;

@@ -40,7 +40,7 @@ fn config(steps: u64) -> TrainConfig {
     let levels = vec![0.1, 0.5, 0.9];
     let model = ModelOptions { d: 16, layers: 2, n: 4, patch: 4, horizon: 8, levels, seed: 5 };
     let train = TrainOptions { steps, rate: 1e-2, warmup: 10, checkpoint_steps: 4, log_steps: 2, ..TrainOptions::default() };
-    TrainConfig { name: "waves".into(), from: None, model: Some(model), data: Default::default(), train }
+    TrainConfig { name: "waves".into(), from: None, layers: None, model: Some(model), data: Default::default(), train }
 }
 
 fn open<'a>(config: &'a TrainConfig, folder: &Path) -> Result<Run<'a>, TrainError> {
@@ -145,6 +145,7 @@ fn options_that_make_no_sense_are_refused() {
     check(&|c| c.train.steps = 0, "train.steps is 0: it must be 1 or more");
     check(&|c| c.train.rate = f64::NAN, "train.rate is NaN");
     check(&|c| c.train.average = 1.0, "train.average is 1");
+    check(&|c| c.layers = Some(3), "layers is without `from`");
     check(&|c| c.from = Some("somewhere".into()), "model is beside `from`");
     check(&|c| c.model.as_mut().unwrap().levels = vec![0.5, 0.4, 0.6], "growing levels");
     check(&|c| c.model.as_mut().unwrap().patch = 0, "a patch of 0 values");
