@@ -207,10 +207,9 @@ impl SeriesWeights {
                 self.backbone.layers.extend(old.next());
                 continue;
             }
-            if let Mixer::Mamba1 { out_proj, .. } | Mixer::Mamba2 { out_proj, .. } = &mut layer.mixer {
-                out_proj.weight.fill(0.0);
-                out_proj.bias.iter_mut().for_each(|bias| bias.fill(0.0));
-            }
+            let (Mixer::Mamba1 { out_proj, .. } | Mixer::Mamba2 { out_proj, .. }) = &mut layer.mixer;
+            out_proj.weight.fill(0.0);
+            out_proj.bias.iter_mut().for_each(|bias| bias.fill(0.0));
             self.backbone.layers.push(layer);
         }
         self.map(|&w| w)
