@@ -80,7 +80,7 @@ pub(super) fn fill(d: &mut Draws, x: &mut [f32]) {
     if d.chance(0.08) {
         round(d, x);
     }
-    if d.chance(0.04) {
+    if d.chance(0.03) {
         stay(d, x);
     }
     if d.chance(0.05) {
@@ -124,11 +124,11 @@ fn round(d: &mut Draws, x: &mut [f32]) {
 /// Holds a value: before a start (a launch), from an end on, or for some runs (a stuck sensor).
 fn stay(d: &mut Draws, x: &mut [f32]) {
     let (kind, len) = (d.unit(), x.len());
-    if kind < 0.5 {
+    if kind < 0.35 {
         let start = d.below(len);
         let value = if d.chance(0.7) { x[..=start].iter().copied().fold(f32::MAX, f32::min) } else { x[start] };
         x[..start].fill(value);
-    } else if kind < 0.6 {
+    } else if kind < 0.45 {
         let end = d.below(len);
         let value = x[end];
         x[end..].fill(value);
