@@ -255,7 +255,7 @@ mod tests {
         let mut d = Draws::new(4);
         let (mut vary, mut all) = (0, 0);
         for len in [1, 2, 3, 17, 80, 192, 640, 2112, 5000] {
-            for _ in 0..(40_000 / (len + 200)) {
+            for _ in 0..(20_000 / (len + 200)) {
                 let mut x = vec![0.0; len];
                 fill(&mut d, &mut x);
                 assert!(x.iter().all(|v| v.is_finite() && v.abs() <= LIMIT), "{len}");
