@@ -53,6 +53,8 @@ use self::{draws::Draws, masks::Masks, real::Real};
 
 /// The index of a step's own draws, which no window has.
 const OF_STEP: u64 = u64::MAX;
+/// About so many values are a thread's work at a time.
+const TAKEN: usize = 8192;
 /// The probability that a synthetic and a real window is started late.
 const LATE: [f32; 2] = [0.3, 0.15];
 
@@ -192,22 +194,28 @@ impl SeriesData {
             observed: vec![false; count * len],
             known: vec![true; count * len],
         };
-        let values = windows.values.chunks_mut(len);
-        let rows = values.zip(windows.observed.chunks_mut(len)).zip(windows.known.chunks_mut(len)).enumerate();
-        let rows = Mutex::new(rows);
+        // Threads take several short windows at a time.
+        let group = (TAKEN / len).max(1);
+        let values = windows.values.chunks_mut(group * len);
+        let (observed, known) = (windows.observed.chunks_mut(group * len), windows.known.chunks_mut(group * len));
+        let groups = Mutex::new(values.zip(observed).zip(known).enumerate());
         let work = || {
             let mut draws = Draws::new(0);
             loop {
                 // The lock is held for the taking alone.
-                let row = rows.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((index, ((values, observed), known))) = row else { return };
-                draws.restart(draws::seed([self.options.seed, step, index as u64]));
-                let masks = Masks { patch: self.patch, patches, observed, known };
-                self.window(&mut draws, values, masks);
+                let taken = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((number, ((values, observed), known))) = taken else { return };
+                let rows = values.chunks_mut(len).zip(observed.chunks_mut(len)).zip(known.chunks_mut(len));
+                for (row, ((values, observed), known)) in rows.enumerate() {
+                    let index = (number * group + row) as u64;
+                    draws.restart(draws::seed([self.options.seed, step, index]));
+                    let masks = Masks { patch: self.patch, patches, observed, known };
+                    self.window(&mut draws, values, masks);
+                }
             }
         };
         thread::scope(|scope| {
-            for _ in 1..threads.min(count) {
+            for _ in 1..threads.min(count.div_ceil(group)) {
                 scope.spawn(work);
             }
             work();

@@ -21,8 +21,12 @@ pub(super) fn business(d: &mut Draws, x: &mut [f32]) {
     if period > 1 && d.chance(0.85) {
         seasonal(d, x, period, pace);
     }
-    let (mut errors, size) = (d.take(x.len()), d.log_uniform(0.005, 0.4));
-    noise::noise(d, &mut errors);
+    let (mut errors, size) = (d.take(x.len()), d.log_uniform(0.004, 0.4));
+    if d.chance(0.15) {
+        noise::coloured(d, &mut errors)
+    } else {
+        noise::noise(d, &mut errors)
+    }
     x.iter_mut().zip(&errors).for_each(|(v, e)| *v += size * e);
     d.give(errors);
     if d.chance(0.25) {
@@ -49,10 +53,10 @@ pub(super) fn business(d: &mut Draws, x: &mut [f32]) {
 
 /// The level: a random walk with a slope that is one too, damped or not.
 fn level(d: &mut Draws, x: &mut [f32], pace: f32) {
-    let damping = if d.chance(0.4) { 1.0 } else { d.uniform(0.8, 0.995) };
+    let damping = if d.chance(0.45) { 1.0 } else { 1.0 - d.log_uniform(0.003, 0.2) };
     let mut slope = if d.chance(0.6) { d.normal() * d.log_uniform(0.1, 3.0) / pace } else { 0.0 };
     let turns = if d.chance(0.7) { d.log_uniform(0.01, 1.0) / pace.powf(1.5) } else { 0.0 };
-    let steps = if d.chance(0.8) { d.log_uniform(0.01, 1.0) / pace.sqrt() } else { 0.0 };
+    let steps = if d.chance(0.8) { d.log_uniform(0.02, 1.5) / pace.sqrt() } else { 0.0 };
     let mut level = 0.0;
     for v in x {
         if turns > 0.0 {
@@ -71,7 +75,7 @@ fn level(d: &mut Draws, x: &mut [f32], pace: f32) {
 fn seasonal(d: &mut Draws, x: &mut [f32], period: usize, pace: f32) {
     let mut index = d.take(period);
     d.normals(&mut index);
-    if d.chance(0.4) {
+    if d.chance(0.5) {
         let mut smooth = d.take(period);
         for i in 0..period {
             smooth[i] = (index[i] + index[(i + 1) % period] + index[(i + period - 1) % period]) / 1.7;

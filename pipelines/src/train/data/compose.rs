@@ -58,7 +58,7 @@ impl Parts {
         }
         let mut errors = d.take(len);
         if d.chance(0.92) {
-            let size = d.log_uniform(0.01, 1.0);
+            let size = d.log_uniform(0.008, 1.0);
             noise::noise(d, &mut errors);
             // Some errors grow and shrink with the season.
             let swing = if d.chance(0.12) { d.uniform(0.2, 1.2) } else { 0.0 };

@@ -80,7 +80,7 @@ pub(super) fn fill(d: &mut Draws, x: &mut [f32]) {
     if d.chance(0.08) {
         round(d, x);
     }
-    if d.chance(0.04) {
+    if d.chance(0.03) {
         stay(d, x);
     }
     if d.chance(0.05) {
@@ -124,11 +124,11 @@ fn round(d: &mut Draws, x: &mut [f32]) {
 /// Holds a value: before a start (a launch), from an end on, or for some runs (a stuck sensor).
 fn stay(d: &mut Draws, x: &mut [f32]) {
     let (kind, len) = (d.unit(), x.len());
-    if kind < 0.5 {
+    if kind < 0.35 {
         let start = d.below(len);
         let value = if d.chance(0.7) { x[..=start].iter().copied().fold(f32::MAX, f32::min) } else { x[start] };
         x[..start].fill(value);
-    } else if kind < 0.6 {
+    } else if kind < 0.45 {
         let end = d.below(len);
         let value = x[end];
         x[end..].fill(value);
@@ -255,7 +255,7 @@ mod tests {
         let mut d = Draws::new(4);
         let (mut vary, mut all) = (0, 0);
         for len in [1, 2, 3, 17, 80, 192, 640, 2112, 5000] {
-            for _ in 0..(40_000 / (len + 200)) {
+            for _ in 0..(20_000 / (len + 200)) {
                 let mut x = vec![0.0; len];
                 fill(&mut d, &mut x);
                 assert!(x.iter().all(|v| v.is_finite() && v.abs() <= LIMIT), "{len}");

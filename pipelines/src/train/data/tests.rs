@@ -55,9 +55,13 @@ proptest! {
 
 #[test]
 fn seeds_and_steps_have_windows_of_their_own() {
-    let data = |seed| SeriesData::new(options(seed, &[(4, 1.0), (2, 1.0)]), 8, 4, 64).unwrap();
-    assert_eq!(data(5).batch(9, 1), data(5).batch(9, 2));
-    assert_ne!(data(5).batch(9, 1), data(6).batch(9, 1));
+    let data = |seed| SeriesData::new(options(seed, &[(4, 1.0), (2, 1.0)]), 8, 4, 3000).unwrap();
+    let one = data(5).batch(9, 1);
+    assert!(one.values.len() > 3 * TAKEN, "threads have something to share");
+    for threads in [0, 2, 3, 100] {
+        assert!(one == data(5).batch(9, threads), "{threads} threads");
+    }
+    assert!(one.values != data(6).batch(9, 1).values);
     let lengths: Vec<usize> = (0..20).map(|step| data(5).batch(step, 1).patches).collect();
     assert!(lengths.contains(&4) && lengths.contains(&2), "{lengths:?}");
 }
