@@ -23,6 +23,10 @@ const LEAST_CONTEXT: usize = 8;
 /// A view of fewer windows says too little.
 const LEAST_WINDOWS: usize = 4;
 
+/// Windows are left out whose naive forecast errs by more than so many seasonal differences: their history says nothing of
+/// what came, and one of them would drown the rest of its view.
+const LARGEST_NAIVE_ERROR: f64 = 20.0;
+
 /// What a view stands for in the means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -88,7 +92,8 @@ fn aggregate(values: &Arc<[f64]>, every: usize) -> Arc<[f64]> {
         return Arc::clone(values);
     }
     let block = |block: &[f64]| {
-        let (sum, count) = (block.iter().filter(|v| !v.is_nan())).fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
+        let (sum, count) =
+            (block.iter().filter(|v| !v.is_nan())).fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
         if 2 * count >= every { sum / f64::from(count as u32) * every as f64 } else { f64::NAN }
     };
     values[values.len() % every..].chunks_exact(every).map(block).collect()
@@ -125,11 +130,13 @@ fn windows(family: &Family, rate: &Rate, series: &[Arc<[f64]>], cut: Option<usiz
 
 /// Whether a forecast of the window, and the naive one, can be scored.
 fn usable(window: &Window, season: usize) -> bool {
-    let (known, naive) = (window.context(), seasonal_naive(window.context(), season, window.target().len()));
-    known.iter().filter(|value| !value.is_nan()).count() >= LEAST_CONTEXT
-        && metric::seasonal_difference(known, season) > 0.0
-        && naive.iter().all(|value| !value.is_nan())
-        && window.target().iter().any(|value| value.abs() > 0.0)
+    let naive = seasonal_naive(window.context(), season, window.target().len());
+    let mut tally = metric::Tally::default();
+    tally.push(window, season, &naive);
+    let Score { mase, wql } = tally.score();
+    window.context().iter().filter(|value| !value.is_nan()).count() >= LEAST_CONTEXT
+        && mase <= LARGEST_NAIVE_ERROR
+        && wql.is_finite()
 }
 
 fn name(family: &Family, rate: &Rate, cut: Option<usize>) -> String {

@@ -12,6 +12,8 @@ fn help_texts() {
         ("bench", "bench --help"),
         ("bench-serve", "bench serve --help"),
         ("embed", "embed --help"),
+        ("eval", "eval --help"),
+        ("eval-forecast", "eval forecast --help"),
         ("forecast", "forecast --help"),
         ("init", "init --help"),
         ("inspect", "inspect --help"),
