@@ -53,6 +53,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
+    /// The generator of series refused.
+    #[error(transparent)]
+    Data(#[from] crate::train::data::DataError),
     /// The model refused.
     #[error(transparent)]
     Run(#[from] unspool_model::Error),

@@ -5,6 +5,7 @@
 //! outweigh the others in the geometric means.
 
 mod families;
+mod generated;
 
 use std::{path::Path, sync::Arc};
 
@@ -32,6 +33,8 @@ const LARGEST_NAIVE_ERROR: f64 = 20.0;
 pub enum Kind {
     /// Series as they are, all of their history known.
     Whole,
+    /// Series of the training generator, from a seed that no training uses.
+    Generated,
     /// Histories of 20 to 60 values, or yearly and quarterly values, or values aggregated to a lower frequency.
     ShortOrLow,
 }
@@ -45,7 +48,7 @@ pub struct View {
     pub task: Task,
 }
 
-/// Reads the folder of training series and makes all views of those that are held out.
+/// Reads the folder of training series and makes all views of those that are held out, and of generated ones.
 ///
 /// # Errors
 /// When a file is missing, or does not hold what it should.
@@ -60,6 +63,7 @@ pub fn views(dir: &Path) -> Result<Vec<View>> {
             views.extend(CUTS.iter().filter_map(|cut| short(family, rate, &slower, *cut)));
         }
     }
+    views.extend(generated::tasks()?.into_iter().map(|task| View { kind: Kind::Generated, task }));
     Ok(views)
 }
 

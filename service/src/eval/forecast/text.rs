@@ -117,7 +117,11 @@ fn peer(name: &str, of: impl Fn(&str) -> Option<f64>, means: [Option<f64>; 3]) -
 /// The validation's tables.
 pub(super) fn validation(report: &Report) -> String {
     let mut text = String::new();
-    for (kind, title) in [(Kind::Whole, "series as they are"), (Kind::ShortOrLow, "short, or of low frequency")] {
+    for (kind, title) in [
+        (Kind::Whole, "series as they are"),
+        (Kind::ShortOrLow, "short, or of low frequency"),
+        (Kind::Generated, "generated, of an unseen seed"),
+    ] {
         text += &columns(title);
         report.validation.iter().filter(|(of, _)| *of == kind).for_each(|(_, view)| text += &row(view));
     }
@@ -131,11 +135,12 @@ pub(super) fn validation(report: &Report) -> String {
     text + &endless(report)
 }
 
-pub(super) fn kinds() -> [(&'static str, &'static [Kind]); 3] {
+pub(super) fn kinds() -> [(&'static str, &'static [Kind]); 4] {
     [
+        ("generated", &[Kind::Generated]),
         ("series as they are", &[Kind::Whole]),
         ("short, or of low frequency", &[Kind::ShortOrLow]),
-        ("all", &[Kind::Whole, Kind::ShortOrLow]),
+        ("all real series", &[Kind::Whole, Kind::ShortOrLow]),
     ]
 }
 
