@@ -20,6 +20,7 @@ fn help_texts() {
         ("serve", "serve --help"),
         ("stream", "stream --help"),
         ("sessions", "sessions --help"),
+        ("bench-forecast", "bench forecast --help"),
         ("bench-encoder", "bench encoder --help"),
         ("sessions-migrate", "sessions migrate --help"),
     ] {
