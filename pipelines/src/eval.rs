@@ -4,8 +4,10 @@
 //! [`validation`] say which windows there are. Models and recipes are chosen by the validation, never by the benchmark.
 
 pub mod benchmark;
+pub mod calibration;
 pub mod endless;
 mod metric;
+pub mod nab;
 mod naive;
 mod predict;
 pub mod published;

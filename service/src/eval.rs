@@ -1,10 +1,11 @@
 //! `unspool eval`: how good a model is, on public data.
 
+mod anomaly;
 mod forecast;
 
 use clap::Subcommand;
 
-use self::forecast::EvalForecastArgs;
+use self::{anomaly::EvalAnomalyArgs, forecast::EvalForecastArgs};
 use crate::error::Result;
 
 /// What to evaluate.
@@ -19,6 +20,13 @@ pub(crate) enum EvalCommand {
                             models by --validation; the benchmark is for a model that was chosen."
     )]
     Forecast(EvalForecastArgs),
+    /// Score anomaly detection on NAB, and count how often p-values are as small as they say
+    #[command(
+        after_help = "Examples:\n  unspool eval anomaly NAB\n  unspool eval anomaly NAB --validation data/extra --model \
+                            my-model\n\nNAB: the folder with labels/ and the folders of its files. Its scores: 0 for detecting \
+                            nothing, 100 for every window at its first row and nothing else."
+    )]
+    Anomaly(EvalAnomalyArgs),
 }
 
 /// Evaluates.
@@ -27,6 +35,7 @@ pub(crate) enum EvalCommand {
 /// When the data or the model cannot be had, or the model fails.
 pub(crate) fn run(command: EvalCommand) -> Result<()> {
     match command {
+        EvalCommand::Anomaly(args) => anomaly::run(&args),
         EvalCommand::Forecast(args) => forecast::run(&args),
     }
 }

@@ -75,6 +75,12 @@ pub fn mean_ratio(scored: &[(Kind, Scored)], kinds: &[Kind]) -> (usize, Score) {
     (ratios.len(), Score::mean(&ratios))
 }
 
+/// The held-out series of all files, with the files' names.
+pub(super) fn held_out_files(dir: &Path) -> Result<Vec<(String, Vec<Named>)>> {
+    let file = |family: &Family| Ok((name(family, &family.rates[0], None), held_out_series(dir, family)?));
+    FAMILIES.iter().map(file).collect()
+}
+
 /// The held-out series of a family's file.
 pub(super) fn held_out_series(dir: &Path, family: &Family) -> Result<Vec<Named>> {
     let path = read::file(dir, family.file)?;

@@ -13,6 +13,7 @@ fn help_texts() {
         ("bench-serve", "bench serve --help"),
         ("embed", "embed --help"),
         ("eval", "eval --help"),
+        ("eval-anomaly", "eval anomaly --help"),
         ("eval-forecast", "eval forecast --help"),
         ("forecast", "forecast --help"),
         ("init", "init --help"),
