@@ -4,8 +4,10 @@
 //! [`validation`] say which windows there are. Models and recipes are chosen by the validation, never by the benchmark.
 
 pub mod benchmark;
+pub mod calibration;
 pub mod endless;
 mod metric;
+pub mod nab;
 mod naive;
 mod predict;
 pub mod published;
@@ -53,6 +55,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
+    /// The generator of series refused.
+    #[error(transparent)]
+    Data(#[from] crate::train::data::DataError),
     /// The model refused.
     #[error(transparent)]
     Run(#[from] unspool_model::Error),

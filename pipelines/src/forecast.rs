@@ -21,10 +21,12 @@ use crate::{
 const LEAST_EVENTS: u64 = 256;
 
 /// What is asked of a [`Forecaster`] job.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ForecastOptions {
     /// Values to forecast of each series.
     pub horizon: NonZeroUsize,
+    /// Levels of the quantiles that are wanted, of those that the model forecasts; `None`: all of them.
+    pub levels: Option<Vec<f64>>,
     /// How the input writes times.
     pub time: TimeKind,
     /// Tokens a pack, at most: patches of values.
@@ -35,7 +37,7 @@ pub struct ForecastOptions {
 
 /// The job behind `unspool forecast`.
 ///
-/// Output rows: `id`, `time`, `step` (1 to the horizon), `q10` to `q90`; series in the order of their first rows. Times go on
+/// Output rows: `id`, `time`, `step` (1 to the horizon), and a column for each level of the model, or each that is wanted: `q10` to `q90`. Series in the order of their first rows. Times go on
 /// at the frequency of a series' last 64 rows ([`Frequency::infer`]); a series of one row takes the input's most
 /// frequent one, and where there is none its times are null. A series without a single value is a reject.
 pub struct Forecaster {
@@ -59,12 +61,13 @@ impl Forecaster {
     /// A job for a series model.
     ///
     /// # Errors
-    /// When the model is none.
+    /// When the model is none, or does not forecast a level that is wanted.
     pub fn new(model: Arc<Model>, options: ForecastOptions) -> Result<Self> {
         let Some(shape) = model.series_shape() else {
             let problem = format!("{} is no series model: leave --model out for the built-in one", model.info().name);
             return Err(Error::Rows(problem));
         };
+        let table = Table::new(options.time, &shape.levels, options.levels.as_deref())?;
         let context = shape.context as u64;
         let pack_events = options.pack_tokens.saturating_mul(shape.patch);
         Ok(Self {
@@ -75,7 +78,7 @@ impl Forecaster {
             worker: Worker::new(Arc::clone(&model), Options::default(), options.max_series),
             model,
             context,
-            table: Table::new(options.time),
+            table,
             next: None,
             common: None,
         })
@@ -105,7 +108,7 @@ impl Forecaster {
                 rejects.push(no_value(series, self.context));
                 continue;
             }
-            self.table.push(series, series.frequency().or(self.common), forecast)?;
+            self.table.push(series, series.frequency().or(self.common), forecast);
         }
         Ok(Some(Step { rows: self.table.take()?, rejects, events: 0 }))
     }

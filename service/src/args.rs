@@ -172,9 +172,18 @@ pub(crate) struct ForecastArgs {
     /// Values to forecast of each series (default: the @horizon of a TSF file)
     #[arg(long, value_name = "H", value_parser = value_parser!(u32).range(1..=i64::from(MAX_HORIZON)))]
     pub(crate) horizon: Option<u32>,
+    /// Levels of the quantiles to give, such as 0.1,0.5,0.9, of those that the model has (default: all of them)
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',')]
+    pub(crate) quantiles: Vec<f64>,
     /// The file to write: CSV if it ends in .csv, else Parquet (default: CSV to standard output)
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
+    /// Write a page of plots too: history, median and bands, in one HTML file that opens offline
+    #[arg(long, value_name = "OUT.html")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Ids of the series to plot (default: the first 12)
+    #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "plot")]
+    pub(crate) plot_series: Vec<String>,
     /// The model's directory (default: the built-in model)
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,

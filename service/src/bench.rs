@@ -1,11 +1,13 @@
 //! `unspool bench`: measurements that anyone can repeat.
 
 mod encoder;
+mod forecast;
+mod machine;
 mod serve;
 
 use clap::Subcommand;
 
-use self::{encoder::BenchEncoderArgs, serve::BenchServeArgs};
+use self::{encoder::BenchEncoderArgs, forecast::BenchForecastArgs, serve::BenchServeArgs};
 use crate::error::Result;
 
 /// What to measure.
@@ -18,6 +20,13 @@ pub(crate) enum BenchCommand {
                             median of the runs after three to warm up. A CPU runs smaller forms of the cases."
     )]
     Encoder(BenchEncoderArgs),
+    /// Time sessions that are given a value or a patch and asked for a forecast
+    #[command(
+        after_help = "Examples:\n  unspool bench forecast\n  unspool bench forecast --device cuda:0 --weights bf16\n  \
+                            unspool bench forecast --sessions 64 --horizon 24 --json\n\nA call appends to all sessions and \
+                            forecasts them all; its time holds both."
+    )]
+    Forecast(BenchForecastArgs),
     /// Put load on a server: latencies and throughput at a fixed rate of arrivals
     #[command(
         after_help = "Examples:\n  unspool bench serve\n  unspool bench serve --model dna-model --sessions 1000\n  \
@@ -40,6 +49,7 @@ pub(crate) enum BenchCommand {
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Encoder(args) => encoder::run(args),
+        BenchCommand::Forecast(args) => forecast::run(&args),
         BenchCommand::Serve(args) => serve::run(*args),
         BenchCommand::Echo => serve::echo(),
     }

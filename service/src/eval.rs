@@ -1,22 +1,32 @@
 //! `unspool eval`: how good a model is, on public data.
 
+mod anomaly;
 mod forecast;
 
 use clap::Subcommand;
 
-use self::forecast::EvalForecastArgs;
+use self::{anomaly::EvalAnomalyArgs, forecast::EvalForecastArgs};
 use crate::error::Result;
 
 /// What to evaluate.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// Score forecasts: ten benchmark sets beside published models, or the series that models are chosen by
-    #[command(after_help = "Examples:\n  unspool eval forecast data/benchmark\n  unspool eval forecast data/benchmark --model \
+    #[command(
+        after_help = "Examples:\n  unspool eval forecast data/benchmark\n  unspool eval forecast data/benchmark --model \
                             series-stream-1 --output scores.json\n  unspool eval forecast --validation data/extra --model \
                             my-model\n\nMASE and WQL (weighted quantile loss) as ratios to the seasonal naive forecast, and \
                             their geometric means: less is better, 1 is no better than repeating the last season. Choose \
-                            models by --validation; the benchmark is for a model that was chosen.")]
+                            models by --validation; the benchmark is for a model that was chosen."
+    )]
     Forecast(EvalForecastArgs),
+    /// Score anomaly detection on NAB, and count how often p-values are as small as they say
+    #[command(
+        after_help = "Examples:\n  unspool eval anomaly NAB\n  unspool eval anomaly NAB --validation data/extra --model \
+                            my-model\n\nNAB: the folder with labels/ and the folders of its files. Its scores: 0 for detecting \
+                            nothing, 100 for every window at its first row and nothing else."
+    )]
+    Anomaly(EvalAnomalyArgs),
 }
 
 /// Evaluates.
@@ -25,6 +35,7 @@ pub(crate) enum EvalCommand {
 /// When the data or the model cannot be had, or the model fails.
 pub(crate) fn run(command: EvalCommand) -> Result<()> {
     match command {
+        EvalCommand::Anomaly(args) => anomaly::run(&args),
         EvalCommand::Forecast(args) => forecast::run(&args),
     }
 }

@@ -8,7 +8,8 @@ use std::{path::Path, sync::Arc};
 use unspool_ingest::tables;
 
 use super::{
-    Error, Result, Scored, Task, Window, metric::Score,
+    Error, Result, Scored, Task, Window,
+    metric::Score,
     read::{self, Named},
 };
 

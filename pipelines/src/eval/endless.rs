@@ -6,8 +6,7 @@ use std::{path::Path, sync::Arc};
 use unspool_model::{Events, Item, Model, Options, State, series::Alignment};
 
 use super::{
-    History, Result, Score, Task, Window, forecast,
-    predict,
+    History, Result, Score, Task, Window, forecast, predict,
     task::Quantiles,
     validation::{held_out_series, long_family},
 };
@@ -84,7 +83,8 @@ fn run(model: &Model, series: &[Arc<[f64]>]) -> Result<(Vec<Window>, Vec<Quantil
             })
             .collect();
         model.append(&mut items)?;
-        let asked: Vec<&State> = states.iter().zip(&here).filter_map(|(state, here)| here.is_some().then_some(state)).collect();
+        let asked: Vec<&State> =
+            states.iter().zip(&here).filter_map(|(state, here)| here.is_some().then_some(state)).collect();
         forecasts.extend(model.forecast(&asked, HORIZON)?.into_iter().map(|forecast| forecast.values));
         windows.extend(here.into_iter().flatten());
     }
@@ -98,4 +98,3 @@ fn asks(values: &Arc<[f64]>, position: usize) -> Option<Window> {
     let there = |values: &[f64]| values.iter().any(|value| !value.is_nan());
     (there(known) && there(window.target())).then_some(window)
 }
-

@@ -70,8 +70,7 @@ impl Tally {
 pub(super) fn seasonal_difference(context: &[f64], season: usize) -> f64 {
     let later = context.get(season..).unwrap_or_default();
     let differences = later.iter().zip(context).map(|(later, earlier)| (later - earlier).abs());
-    let (sum, count) =
-        differences.filter(|d| !d.is_nan()).fold((0.0, 0_u64), |(sum, count), d| (sum + d, count + 1));
+    let (sum, count) = differences.filter(|d| !d.is_nan()).fold((0.0, 0_u64), |(sum, count), d| (sum + d, count + 1));
     sum / count as f64
 }
 

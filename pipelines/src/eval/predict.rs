@@ -75,7 +75,10 @@ fn pack_values(model: &Model) -> usize {
 pub(super) fn check(model: &Model) -> Result<()> {
     let name = || model.info().name.clone();
     let Some(shape) = model.series_shape() else {
-        return Err(Error::Model { model: name(), problem: "is no series model: there are no forecasts to score".into() });
+        return Err(Error::Model {
+            model: name(),
+            problem: "is no series model: there are no forecasts to score".into(),
+        });
     };
     let same = |(level, decile): (&f64, f64)| (level - decile).abs() < 1e-6;
     if shape.levels.len() != LEVELS.len() || !shape.levels.iter().zip(LEVELS).all(same) {

@@ -8,7 +8,7 @@
 //! A ratio takes the seasonal naive forecast of the same table. GIFT-Eval's has prediction intervals, so that its quantile
 //! losses compare with nothing here and are left out.
 
-use super::{Score, benchmark::SEVEN, benchmark::FIVE};
+use super::{Score, benchmark::FIVE, benchmark::SEVEN};
 
 /// A model's results on [`SEVEN`].
 pub struct Chronos {

@@ -29,7 +29,8 @@ pub(super) fn file(dir: &Path, name: &str) -> Result<PathBuf> {
 ///
 /// `columns`: of a CSV, the column of times where its name does not tell, and the one of values (`*`: all of numbers).
 pub(super) fn series(path: &Path, columns: Option<(Option<&str>, &str)>) -> Result<Vec<Named>> {
-    let (time, values) = columns.map_or((None, vec![]), |(time, value)| (time.map(str::to_owned), vec![value.to_owned()]));
+    let (time, values) =
+        columns.map_or((None, vec![]), |(time, value)| (time.map(str::to_owned), vec![value.to_owned()]));
     let options = SeriesOptions { time, values, ..SeriesOptions::default() };
     let mut decoder = tables::decoder(&[path.to_owned()], &options)?;
     let mut all: Vec<(String, Vec<f64>)> = vec![];
@@ -70,7 +71,11 @@ pub(super) fn columns(path: &Path) -> Result<Vec<Named>> {
         let numbers = numbers.map_err(|error| fail(format!("line {}: {error}", line + 1)))?;
         columns.resize(numbers.len().max(columns.len()), vec![]);
         if columns.iter().any(|column| column.len() != line) || numbers.len() != columns.len() {
-            return Err(fail(format!("line {}: it has {} numbers, not as many as the others", line + 1, numbers.len())));
+            return Err(fail(format!(
+                "line {}: it has {} numbers, not as many as the others",
+                line + 1,
+                numbers.len()
+            )));
         }
         columns.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
     }

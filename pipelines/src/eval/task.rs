@@ -84,8 +84,11 @@ impl Task {
     /// The score of the seasonal naive forecast.
     #[must_use]
     pub fn naive(&self) -> Score {
-        let forecasts: Vec<Quantiles> =
-            self.windows.iter().map(|window| super::seasonal_naive(window.context(), self.season, self.horizon)).collect();
+        let forecasts: Vec<Quantiles> = self
+            .windows
+            .iter()
+            .map(|window| super::seasonal_naive(window.context(), self.season, self.horizon))
+            .collect();
         self.score(&forecasts)
     }
 }

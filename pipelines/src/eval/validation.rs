@@ -5,6 +5,7 @@
 //! outweigh the others in the geometric means.
 
 mod families;
+mod generated;
 
 use std::{path::Path, sync::Arc};
 
@@ -23,11 +24,17 @@ const LEAST_CONTEXT: usize = 8;
 /// A view of fewer windows says too little.
 const LEAST_WINDOWS: usize = 4;
 
+/// Windows are left out whose naive forecast errs by more than so many seasonal differences: their history says nothing of
+/// what came, and one of them would drown the rest of its view.
+const LARGEST_NAIVE_ERROR: f64 = 20.0;
+
 /// What a view stands for in the means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Series as they are, all of their history known.
     Whole,
+    /// Series of the training generator, from a seed that no training uses.
+    Generated,
     /// Histories of 20 to 60 values, or yearly and quarterly values, or values aggregated to a lower frequency.
     ShortOrLow,
 }
@@ -41,7 +48,7 @@ pub struct View {
     pub task: Task,
 }
 
-/// Reads the folder of training series and makes all views of those that are held out.
+/// Reads the folder of training series and makes all views of those that are held out, and of generated ones.
 ///
 /// # Errors
 /// When a file is missing, or does not hold what it should.
@@ -56,6 +63,7 @@ pub fn views(dir: &Path) -> Result<Vec<View>> {
             views.extend(CUTS.iter().filter_map(|cut| short(family, rate, &slower, *cut)));
         }
     }
+    views.extend(generated::tasks()?.into_iter().map(|task| View { kind: Kind::Generated, task }));
     Ok(views)
 }
 
@@ -65,6 +73,12 @@ pub fn mean_ratio(scored: &[(Kind, Scored)], kinds: &[Kind]) -> (usize, Score) {
     let of = scored.iter().filter(|(kind, _)| kinds.contains(kind));
     let ratios: Vec<Score> = of.map(|(_, view)| view.ratio()).collect();
     (ratios.len(), Score::mean(&ratios))
+}
+
+/// The held-out series of all files, with the files' names.
+pub(super) fn held_out_files(dir: &Path) -> Result<Vec<(String, Vec<Named>)>> {
+    let file = |family: &Family| Ok((name(family, &family.rates[0], None), held_out_series(dir, family)?));
+    FAMILIES.iter().map(file).collect()
 }
 
 /// The held-out series of a family's file.
@@ -88,7 +102,8 @@ fn aggregate(values: &Arc<[f64]>, every: usize) -> Arc<[f64]> {
         return Arc::clone(values);
     }
     let block = |block: &[f64]| {
-        let (sum, count) = (block.iter().filter(|v| !v.is_nan())).fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
+        let (sum, count) =
+            (block.iter().filter(|v| !v.is_nan())).fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
         if 2 * count >= every { sum / f64::from(count as u32) * every as f64 } else { f64::NAN }
     };
     values[values.len() % every..].chunks_exact(every).map(block).collect()
@@ -125,11 +140,13 @@ fn windows(family: &Family, rate: &Rate, series: &[Arc<[f64]>], cut: Option<usiz
 
 /// Whether a forecast of the window, and the naive one, can be scored.
 fn usable(window: &Window, season: usize) -> bool {
-    let (known, naive) = (window.context(), seasonal_naive(window.context(), season, window.target().len()));
-    known.iter().filter(|value| !value.is_nan()).count() >= LEAST_CONTEXT
-        && metric::seasonal_difference(known, season) > 0.0
-        && naive.iter().all(|value| !value.is_nan())
-        && window.target().iter().any(|value| value.abs() > 0.0)
+    let naive = seasonal_naive(window.context(), season, window.target().len());
+    let mut tally = metric::Tally::default();
+    tally.push(window, season, &naive);
+    let Score { mase, wql } = tally.score();
+    window.context().iter().filter(|value| !value.is_nan()).count() >= LEAST_CONTEXT
+        && mase <= LARGEST_NAIVE_ERROR
+        && wql.is_finite()
 }
 
 fn name(family: &Family, rate: &Rate, cut: Option<usize>) -> String {

@@ -12,9 +12,6 @@ use unspool_model::series::Forecast;
 
 use crate::{Error, Frequency, Result, featurise::Series};
 
-/// The columns of quantiles: their levels in percent.
-const PERCENT: [u32; 9] = [10, 20, 30, 40, 50, 60, 70, 80, 90];
-
 /// Rows being collected.
 pub(super) struct Table {
     schema: SchemaRef,
@@ -22,12 +19,16 @@ pub(super) struct Table {
     ids: StringBuilder,
     times: Vec<Option<i64>>,
     steps: Vec<u32>,
-    quantiles: [Vec<f64>; PERCENT.len()],
+    /// Of each column, its place among the model's levels, and its values.
+    quantiles: Vec<(usize, Vec<f64>)>,
 }
 
 impl Table {
-    /// An empty table with times of the input's kind.
-    pub(super) fn new(time: TimeKind) -> Self {
+    /// An empty table with times of the input's kind, and a column for each level of the model or each that is wanted.
+    ///
+    /// # Errors
+    /// When the model does not forecast a level that is wanted, or one is wanted twice.
+    pub(super) fn new(time: TimeKind, levels: &[f64], wanted: Option<&[f64]>) -> Result<Self> {
         let time_type = match time {
             TimeKind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             TimeKind::Step => DataType::Int64,
@@ -37,9 +38,17 @@ impl Table {
             Field::new("time", time_type, true),
             Field::new("step", DataType::UInt32, false),
         ];
-        fields.extend(PERCENT.map(|percent| Field::new(format!("q{percent}"), DataType::Float64, false)));
-        let schema = Arc::new(Schema::new(fields));
-        Self { schema, time, ids: StringBuilder::new(), times: vec![], steps: vec![], quantiles: Default::default() }
+        let places = places(levels, wanted)?;
+        fields.extend(places.iter().map(|place| Field::new(column(levels[*place]), DataType::Float64, false)));
+        let quantiles = places.into_iter().map(|place| (place, vec![])).collect();
+        Ok(Self {
+            schema: Arc::new(Schema::new(fields)),
+            time,
+            ids: StringBuilder::new(),
+            times: vec![],
+            steps: vec![],
+            quantiles,
+        })
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -47,26 +56,16 @@ impl Table {
     }
 
     /// Appends the forecast of a series, `[horizon, levels]`.
-    ///
-    /// # Errors
-    /// When the model's levels are not the nine deciles.
-    pub(super) fn push(&mut self, series: &Series, frequency: Option<Frequency>, forecast: &Forecast) -> Result<()> {
-        let deciles = PERCENT.iter().map(|percent| f64::from(*percent) / 100.0);
-        let same = |(level, decile): (&f64, f64)| (level - decile).abs() < 1e-6;
-        if forecast.levels.len() != PERCENT.len() || !forecast.levels.iter().zip(deciles).all(same) {
-            let problem = format!("the model forecasts the levels {:?}; the nine deciles are needed", forecast.levels);
-            return Err(Error::Rows(problem));
-        }
-        for (step, row) in (1_u32..).zip(forecast.values.chunks_exact(PERCENT.len())) {
+    pub(super) fn push(&mut self, series: &Series, frequency: Option<Frequency>, forecast: &Forecast) {
+        for (step, row) in (1_u32..).zip(forecast.values.chunks_exact(forecast.levels.len())) {
             let after = |frequency: Frequency| frequency.after(series.last_time()?, i64::from(step));
             self.ids.append_value(&series.id);
             self.times.push(frequency.and_then(after));
             self.steps.push(step);
-            for (column, value) in self.quantiles.iter_mut().zip(row) {
-                column.push(*value);
+            for (place, column) in &mut self.quantiles {
+                column.push(row[*place]);
             }
         }
-        Ok(())
     }
 
     /// The rows so far; the table is empty then.
@@ -78,9 +77,51 @@ impl Table {
         };
         let steps = UInt32Array::from(std::mem::take(&mut self.steps));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(self.ids.finish()), times, Arc::new(steps)];
-        for column in &mut self.quantiles {
+        for (_, column) in &mut self.quantiles {
             columns.push(Arc::new(Float64Array::from(std::mem::take(column))));
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
+}
+
+/// The name of a level's column: `q` and its percent.
+fn column(level: f64) -> String {
+    // 0.07 is 7.000000000000001 percent
+    format!("q{}", (level * 1e8).round() / 1e6)
+}
+
+/// Where the wanted levels stand among the model's.
+fn places(levels: &[f64], wanted: Option<&[f64]>) -> Result<Vec<usize>> {
+    let Some(wanted) = wanted else { return Ok((0..levels.len()).collect()) };
+    let place = |level: &f64| {
+        let place = levels.iter().position(|known| (known - level).abs() < 1e-6);
+        place.ok_or_else(|| Error::Rows(format!("the model forecasts no quantile {level}: it has {levels:?}")))
+    };
+    let mut places = wanted.iter().map(place).collect::<Result<Vec<usize>>>()?;
+    places.sort_unstable();
+    if let Some(twice) = places.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::Rows(format!("the quantile {} is asked for twice", levels[twice[0]])));
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_those_wanted_in_the_levels_order() {
+        let levels = [0.025, 0.07, 0.5, 0.9];
+        let check = |wanted: Option<&[f64]>, expected: Result<&[&str], &str>| {
+            let found = Table::new(TimeKind::Step, &levels, wanted).map_err(|error| error.to_string());
+            let found = found
+                .map(|table| table.schema().fields()[3..].iter().map(|field| field.name().clone()).collect::<Vec<_>>());
+            let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            assert_eq!(found, expected.map_err(str::to_owned), "{wanted:?}");
+        };
+        check(None, Ok(&["q2.5", "q7", "q50", "q90"]));
+        check(Some(&[0.9, 0.5]), Ok(&["q50", "q90"]));
+        check(Some(&[0.3]), Err("the model forecasts no quantile 0.3: it has [0.025, 0.07, 0.5, 0.9]"));
+        check(Some(&[0.5, 0.9, 0.5]), Err("the quantile 0.5 is asked for twice"));
     }
 }

@@ -9,7 +9,13 @@ use crate::testing::{dna_model, run, series, series_model};
 const DAY: i64 = 86_400_000_000;
 
 fn options(horizon: usize, time: TimeKind, pack_tokens: usize) -> ForecastOptions {
-    ForecastOptions { horizon: NonZeroUsize::new(horizon).expect("not 0"), time, pack_tokens, max_series: 100 }
+    ForecastOptions {
+        horizon: NonZeroUsize::new(horizon).expect("not 0"),
+        levels: None,
+        time,
+        pack_tokens,
+        max_series: 100,
+    }
 }
 
 async fn forecast(
@@ -17,8 +23,9 @@ async fn forecast(
     input: &[(&str, i64, Option<f64>)],
     batch_rows: usize,
 ) -> (RecordBatch, Vec<String>) {
+    let time = options.time;
     let job = Forecaster::new(series_model(), options).expect("a job");
-    let (rows, committed, _) = run(Box::new(job), series(options.time, input), batch_rows).await;
+    let (rows, committed, _) = run(Box::new(job), series(time, input), batch_rows).await;
     (rows, committed.rejects.into_iter().map(|reject| format!("{}: {}", reject.place, reject.reason)).collect())
 }
 

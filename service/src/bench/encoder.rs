@@ -4,20 +4,17 @@ mod cases;
 mod measure;
 mod report;
 
-use std::{collections::BTreeMap, fs, time::SystemTime};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, value_parser};
-use unspool_model::{
-    Device,
-    device::{Placed, cards},
-    init,
-};
+use unspool_model::{Device, device::Placed, init};
 
 use self::{
     cases::{Backbone, Case, Shape, cases},
     report::{Place, Row},
 };
+use super::machine;
 use crate::{
     args::DeviceArgs,
     error::{Error, Result},
@@ -109,26 +106,14 @@ fn row(placed: &Placed, (case, ran): (Case, Shape), runs: usize, before: &[Row])
 }
 
 fn look_around(args: &BenchEncoderArgs, placed: &Placed) -> Place {
-    let card = cards().unwrap_or_default().into_iter().find(|card| placed.device == Device::Cuda(card.ordinal));
-    let driver = card
-        .as_ref()
-        .map(|card| format!("driver {} (CUDA {})", card.driver.as_deref().unwrap_or("of unknown version"), card.cuda));
+    let (name, driver) = machine::names(placed.device);
     Place {
         device: placed.device.to_string(),
-        name: card.map_or_else(processor, |card| card.name),
+        name,
         driver,
         weights: args.device.weights.to_string(),
         route: placed.encoder.route().to_string(),
         runs: usize::from(args.runs),
         date: DateTime::<Utc>::from(SystemTime::now()).format("%Y-%m-%d").to_string(),
     }
-}
-
-/// The processor's name, as Linux says.
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let fields: BTreeMap<&str, &str> =
-        text.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key.trim(), value.trim())).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} ({cores} cores)", fields.get("model name").unwrap_or(&"a processor without a name"))
 }

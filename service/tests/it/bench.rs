@@ -1,4 +1,4 @@
-//! `unspool bench serve`: every part of the report is there, and nothing fails in it. What the figures are is no matter here.
+//! `unspool bench serve` and `forecast`: every part of the report is there, and nothing fails in it. What the figures are is no matter here.
 
 use std::fs;
 
@@ -55,4 +55,21 @@ fn load_on_a_server_that_runs_leaves_nothing_behind() {
     let nobody = unspool(folder.path(), &format!("bench serve --address {address} --rate 1"));
     assert_eq!((nobody.code, nobody.stderr.lines().count()), (Some(2), 1), "{}", nobody.stderr);
     assert!(nobody.stderr.contains("no server answers there"), "{}", nobody.stderr);
+}
+
+#[test]
+fn sessions_are_timed() {
+    let folder = folder();
+    let report = succeed(folder.path(), "bench forecast --sessions 1,3 --runs 2 --horizon 5").stdout;
+    let rows: Vec<Vec<&str>> = report.lines().skip(5).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| (row[0], row[1])).collect::<Vec<_>>(),
+        [("1", "1"), ("1", "16"), ("3", "1"), ("3", "16")]
+    );
+    assert!(rows.iter().all(|row| row.len() == 6 && row[5].parse::<f64>().unwrap() > 0.0), "{report}");
+    let json = succeed(folder.path(), "bench forecast --sessions 2 --runs 2 --model series-1 --json").stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json["cases"].as_array().map(Vec::len), json["model"].as_str()), (Some(2), Some("series-1")));
+    let refused = unspool(folder.path(), "bench forecast --model dna");
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), "unspool: --model: dna is no series model\n"));
 }

@@ -7,7 +7,7 @@ use arrow::{
     datatypes::{Float64Type, TimestampMicrosecondType},
 };
 
-use crate::command::{folder, names, read, succeed};
+use crate::command::{folder, names, read, succeed, unspool};
 
 #[test]
 fn a_forecast_of_a_real_series() {
@@ -93,4 +93,53 @@ fn the_horizon_of_a_tsf_file_is_the_default() {
     let places: Vec<_> =
         text.lines().skip(1).map(|line| line.split(',').take(3).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(places, ["T1 2021-03-01T00:00:00 1", "T1 2021-04-01T00:00:00 2", "T1 2021-05-01T00:00:00 3"]);
+}
+
+#[test]
+fn levels_are_chosen_from_those_of_the_model() {
+    let folder = folder();
+    fs::write(folder.path().join("one.csv"), "time,value\n1,1\n2,2\n3,4\n").unwrap();
+    let all = succeed(folder.path(), "forecast one.csv --horizon 2 --quiet").stdout;
+    let some = succeed(folder.path(), "forecast one.csv --horizon 2 --quiet --quantiles 0.9,0.1,0.5").stdout;
+    let cut = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        [0, 1, 2, 3, 7, 11].map(|at| cells[at]).join(",")
+    };
+    assert_eq!(some.lines().collect::<Vec<_>>(), all.lines().map(cut).collect::<Vec<_>>());
+    let done = unspool(folder.path(), "forecast one.csv --horizon 2 --quantiles 0.25");
+    let complaint =
+        "unspool: the model forecasts no quantile 0.25: it has [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n";
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), complaint));
+}
+
+#[test]
+fn a_page_of_plots() {
+    let folder = folder();
+    let mut text = String::from("id,time,value\n");
+    for id in 0..14 {
+        (1..40).for_each(|day| text += &format!("s{id},2024-02-{:02} {:02}:00,{}\n", 1 + day / 24, day % 24, day % 5));
+    }
+    fs::write(folder.path().join("many.csv"), text).unwrap();
+    let titles = |arguments: &str| {
+        let done = succeed(
+            folder.path(),
+            &format!("forecast many.csv --horizon 3 -q -o out.csv --overwrite --plot p.html {arguments}"),
+        );
+        let page = fs::read_to_string(folder.path().join("p.html")).unwrap();
+        let titles = page.split("<figcaption>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned());
+        assert_eq!(page.matches("<svg ").count(), page.matches("<figure>").count());
+        assert!(page.contains("3 steps ahead by series-1 (") && page.contains("02-02 00:00"), "{page}");
+        (titles.collect::<Vec<_>>(), done.stderr)
+    };
+    let (first, said) = titles("");
+    assert_eq!((first, said.as_str()), ((0..12).map(|id| format!("s{id}")).collect(), ""));
+    let (chosen, said) = titles("--plot-series s13,zzz,s2 --quantiles 0.5");
+    assert_eq!(
+        (chosen, said.as_str()),
+        (vec!["s2".into(), "s13".into()], "--plot-series: the input has no series zzz\n")
+    );
+    assert_eq!(names(folder.path(), "p.html"), ["p.html"]);
+    let done = unspool(folder.path(), "forecast many.csv --horizon 3 -q --plot p.html");
+    let complaint = "unspool: p.html exists: name another file, or add --overwrite\n";
+    assert_eq!((done.code, done.stderr.as_str()), (Some(2), complaint));
 }

@@ -14,6 +14,8 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod eval;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod forecast;

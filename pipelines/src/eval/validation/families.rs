@@ -49,14 +49,8 @@ const HOURLY: &[Rate] = &[
 ];
 
 /// Hourly load: the only long series.
-pub(in crate::eval) const LOAD: Family = Family {
-    file: "gefcom2012_load_hourly.tsf.gz",
-    columns: None,
-    index: 0,
-    low: false,
-    origins: 4,
-    rates: HOURLY,
-};
+pub(in crate::eval) const LOAD: Family =
+    Family { file: "gefcom2012_load_hourly.tsf.gz", columns: None, index: 0, low: false, origins: 4, rates: HOURLY };
 
 /// All files that hold a series which is held out.
 pub(in crate::eval) const FAMILIES: [Family; 10] = [
@@ -78,5 +72,12 @@ pub(in crate::eval) const FAMILIES: [Family; 10] = [
     Family { file: "aus_retail_monthly.tsf", columns: None, index: 0, low: false, origins: 2, rates: MONTHLY },
     LOAD,
     // The fifth of the eight classic files, in the order of their names' bytes.
-    Family { file: "classic/nottem.csv", columns: Some((Some("rownames"), "value")), index: 4, low: false, origins: 6, rates: MONTHLY },
+    Family {
+        file: "classic/nottem.csv",
+        columns: Some((Some("rownames"), "value")),
+        index: 4,
+        low: false,
+        origins: 6,
+        rates: MONTHLY,
+    },
 ];

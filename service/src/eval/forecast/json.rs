@@ -49,7 +49,11 @@ fn validation_figures(report: &Report) -> Value {
 fn figures(scored: &Scored, kind: Option<Kind>) -> Value {
     json!({
         "name": scored.name,
-        "short_or_low": kind.map(|kind| kind == Kind::ShortOrLow),
+        "kind": kind.map(|kind| match kind {
+            Kind::Whole => "whole",
+            Kind::ShortOrLow => "short or low",
+            Kind::Generated => "generated",
+        }),
         "forecasts": scored.forecasts,
         "horizon": scored.horizon,
         "season": scored.season,

@@ -1,0 +1,139 @@
+//! `unspool eval anomaly`.
+
+use std::{fs, path::PathBuf, time::Instant};
+
+use clap::{Args, value_parser};
+use serde_json::{Value, json};
+use unspool_model::Model;
+use unspool_pipelines::eval::{
+    calibration::{self, BOUNDS, Calibration},
+    nab::{self, PROFILES, PUBLISHED, Scores},
+};
+
+use crate::{
+    args::DeviceArgs,
+    error::{Error, Result},
+    model, print,
+    progress::say,
+};
+
+/// `unspool eval anomaly`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalAnomalyArgs {
+    /// The folder of NAB's files and labels
+    #[arg(required_unless_present = "validation")]
+    dir: Option<PathBuf>,
+    /// Count the p-values of series that were held out of training: the folder of training series
+    #[arg(long, value_name = "DIR")]
+    validation: Option<PathBuf>,
+    /// A model's directory, or series-1 or series-stream-1 for a built-in one
+    #[arg(long, value_name = "NAME|DIR", default_value = "series-stream-1")]
+    model: String,
+    /// Write all figures to this JSON file
+    #[arg(short, long, value_name = "FILE.json")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Threads that compute, on a CPU (default: all cores)
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Scores and prints.
+///
+/// # Errors
+/// When the data or the model cannot be had, the model fails, or the file cannot be written.
+pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
+    let io = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| Error::Io { path, source }
+    };
+    if let Some(path) = &args.output {
+        fs::write(path, "").map_err(io(path))?; // now, not after minutes
+    }
+    let model = model::by_name(Some(&args.model), model::options(args.device, args.threads))?;
+    if let Some(warning) = model::fell_back(&model) {
+        say(&format!("warning: {warning}"));
+    }
+    let info = model.info();
+    let digest = info.digest.to_string();
+    print(&format!(
+        "unspool {}: {} ({}) on {}, route {}",
+        env!("CARGO_PKG_VERSION"),
+        info.name,
+        &digest[..12],
+        info.device,
+        info.route
+    ))?;
+    let mut figures = json!({"unspool": env!("CARGO_PKG_VERSION"), "model": {"name": info.name, "digest": digest}});
+    if let Some(dir) = &args.validation {
+        let files = calibration::calibration(&model, dir)?;
+        print(&calibration_table(&files))?;
+        figures["calibration"] = files.iter().map(calibration_figures).collect();
+    }
+    if let Some(dir) = &args.dir {
+        let scores = nab_scores(&model, dir)?;
+        print(&nab_table(&scores))?;
+        figures["nab"] =
+            PROFILES.iter().zip(&scores).map(|(profile, scores)| nab_figures(profile.name, scores)).collect();
+    }
+    let Some(path) = &args.output else { return Ok(()) };
+    fs::write(path, format!("{figures:#}\n")).map_err(io(path))
+}
+
+fn nab_scores(model: &Model, dir: &std::path::Path) -> Result<Vec<Scores>> {
+    let files = nab::corpus(dir)?;
+    let start = Instant::now();
+    let scores = nab::detect(model, &files)?;
+    let values: usize = scores.iter().map(Vec::len).sum();
+    say(&format!("{} files, {values} values in {:.1} s", files.len(), start.elapsed().as_secs_f64()));
+    Ok(PROFILES.iter().map(|profile| nab::score(&files, &scores, profile)).collect())
+}
+
+fn nab_table(scores: &[Scores]) -> String {
+    let mut text = format!("\n{:34}", "NAB");
+    PROFILES.iter().for_each(|profile| text += &format!(" {:>15}", profile.name));
+    text += &format!("\n{:34}", "this model");
+    scores.iter().for_each(|scores| text += &format!(" {:>15.1}", scores.normalized));
+    for (what, of) in [("  windows found", 0), ("  false alarms", 1)] {
+        text += &format!("\n{what:34}");
+        for scores in scores {
+            let count = match of {
+                0 => format!("{} of {}", scores.found.0, scores.found.1),
+                _ => scores.false_alarms.to_string(),
+            };
+            text += &format!(" {count:>15}");
+        }
+    }
+    text += "\npublished (numenta/NAB, scoreboard)";
+    for (name, scores) in PUBLISHED {
+        text += &format!("\n{name:34}");
+        scores.iter().for_each(|score| text += &format!(" {score:>15.1}"));
+    }
+    text
+}
+
+fn nab_figures(profile: &str, scores: &Scores) -> Value {
+    json!({
+        "profile": profile,
+        "score": scores.normalized,
+        "threshold": scores.threshold.is_finite().then_some(scores.threshold),
+        "found": scores.found.0,
+        "windows": scores.found.1,
+        "false_alarms": scores.false_alarms,
+    })
+}
+
+fn calibration_table(files: &[Calibration]) -> String {
+    let mut text = format!("\n{:34} {:>9}", "share of p-values below", "count");
+    BOUNDS.iter().for_each(|bound| text += &format!(" {bound:>7}"));
+    for file in files {
+        text += &format!("\n{:34} {:>9}", file.name, file.count);
+        file.shares.iter().for_each(|share| text += &format!(" {share:>7.4}"));
+    }
+    text
+}
+
+fn calibration_figures(file: &Calibration) -> Value {
+    json!({"name": file.name, "count": file.count, "bounds": BOUNDS, "shares": file.shares})
+}
