@@ -24,14 +24,14 @@ use std::{path::Path, sync::Arc};
 use serde_json::Value;
 use unspool_kernels::cpu::{Isa, Team};
 
-pub(crate) use self::{
-    state::Patches,
-    training::{TrainingPatch, TrainingPatches},
-};
 use self::{dense::Dense, scaling::Scale};
 pub use self::{
     forecast::{Forecast, Unforecastable},
     state::SeriesState,
+};
+pub(crate) use self::{
+    state::Patches,
+    training::{TrainingPatch, TrainingPatches},
 };
 use crate::{Error, Result, checkpoint::Tensors, state::Options};
 

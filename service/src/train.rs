@@ -144,8 +144,12 @@ pub(crate) fn execute(plan: Plan, args: &LimitArgs) -> Result<()> {
         if let Some(reason) = fell_back {
             say(&format!("warning: trained on the CPU: {reason}"));
         }
-        let from = if training.done() > 0 { format!(", going on after step {}", training.done()) } else { String::new() };
-        say(&format!("{} on {device}: {} steps of {} patches{from}", config.name, config.train.steps, config.train.patches));
+        let from =
+            if training.done() > 0 { format!(", going on after step {}", training.done()) } else { String::new() };
+        say(&format!(
+            "{} on {device}: {} steps of {} patches{from}",
+            config.name, config.train.steps, config.train.patches
+        ));
     }
     let summary = training.run(&limits, &cancel, &mut teller(&config, args.quiet))?;
     finish(&training, (&config, &output), &summary, &cancel)
@@ -164,7 +168,10 @@ fn finish(
         let place = output.display();
         let saved = summary.step / config.train.checkpoint_steps * config.train.checkpoint_steps;
         if cancel.is_cancelled() {
-            say(&format!("interrupted after step {}: {place} goes on from step {saved} when it is started again", summary.step));
+            say(&format!(
+                "interrupted after step {}: {place} goes on from step {saved} when it is started again",
+                summary.step
+            ));
             return Err(Error::Interrupted);
         }
         return print(&format!("{place}: {} of {} steps; start it again to go on", summary.step, summary.steps));
@@ -213,7 +220,11 @@ fn teller(config: &TrainConfig, quiet: bool) -> impl FnMut(&Line) {
         }
         let (step, at) = *first.get_or_insert((line.step, begun.elapsed().as_secs_f64()));
         let pace = (begun.elapsed().as_secs_f64() - at) / (line.step - step).max(1) as f64;
-        let left = if line.step > step { format!("  {} left", duration(pace * (steps - line.step) as f64)) } else { String::new() };
+        let left = if line.step > step {
+            format!("  {} left", duration(pace * (steps - line.step) as f64))
+        } else {
+            String::new()
+        };
         let rate = line.patches as f64 / line.seconds.max(1e-9);
         say(&format!(
             "step {:>6} of {steps}  loss {:.4}  norm {:.2}  rate {:.1e}  {:.0} patches/s{left}",

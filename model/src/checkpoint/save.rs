@@ -70,7 +70,12 @@ impl View for Stored<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         if self.narrow {
-            return self.values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect::<Vec<u8>>().into();
+            return self
+                .values
+                .iter()
+                .flat_map(|&value| bf16::from_f32(value).to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into();
         }
         self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
     }

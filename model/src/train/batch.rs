@@ -59,11 +59,19 @@ impl SeriesBatch {
     pub fn new(shape: &SeriesShape, windows: WindowSlices<'_>, partial: f32, threads: usize) -> Result<Self> {
         let WindowSlices { len, values, known, observed } = windows;
         let wrong = |problem: String| Err(Error::Input(problem));
-        if len <= shape.horizon || (len - shape.horizon) % shape.patch != 0 {
-            return wrong(format!("windows of {len} values are not patches of {} and {} more", shape.patch, shape.horizon));
+        if len <= shape.horizon || !(len - shape.horizon).is_multiple_of(shape.patch) {
+            return wrong(format!(
+                "windows of {len} values are not patches of {} and {} more",
+                shape.patch, shape.horizon
+            ));
         }
-        if values.len() % len != 0 || known.len() != values.len() || observed.len() != values.len() {
-            return wrong(format!("{} values, {} and {} marks: no windows of {len}", values.len(), known.len(), observed.len()));
+        if !values.len().is_multiple_of(len) || known.len() != values.len() || observed.len() != values.len() {
+            return wrong(format!(
+                "{} values, {} and {} marks: no windows of {len}",
+                values.len(),
+                known.len(),
+                observed.len()
+            ));
         }
         if values.len() > u32::MAX as usize {
             return wrong(format!("{} values in a batch: {} are the most", values.len(), u32::MAX));

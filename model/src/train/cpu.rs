@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use unspool_kernels::cpu::Team;
 
-use super::{
-    AdamStep, Moments, Report, SeriesBatch, SeriesTrainer, SeriesWeights,
-    optimizer::decays,
-};
+use super::{AdamStep, Moments, Report, SeriesBatch, SeriesTrainer, SeriesWeights, optimizer::decays};
 use crate::{
     Error, Result,
     backward::{CpuBackbone, Real},
@@ -61,7 +58,11 @@ impl SeriesTrainer for CpuTrainer {
         } else {
             self.report.skipped += 1;
         }
-        self.weights.tensors_mut().into_iter().zip(&self.moments.weights).for_each(|(to, from)| to.copy_from_slice(from));
+        self.weights
+            .tensors_mut()
+            .into_iter()
+            .zip(&self.moments.weights)
+            .for_each(|(to, from)| to.copy_from_slice(from));
         Ok(())
     }
 

@@ -80,7 +80,11 @@ impl<T> Dense<T> {
             let weight = take("weight", &[n_out, n_in])?;
             Ok(Linear { n_out, n_in, weight, bias: Some(take("bias", &[n_out])?) })
         };
-        Ok(Self { up: linear("up", n_in, hidden)?, down: linear("down", hidden, n_out)?, skip: linear("skip", n_in, n_out)? })
+        Ok(Self {
+            up: linear("up", n_in, hidden)?,
+            down: linear("down", hidden, n_out)?,
+            skip: linear("skip", n_in, n_out)?,
+        })
     }
 
     /// The tensors' values, in the order of [`Self::build`].

@@ -49,7 +49,12 @@ impl Windows {
         let len = patches * 4 + 8;
         let value = |i: usize| ((i % len) as f32 / 5.0).sin() * (1.0 + (i / len) as f32) + (i * i % 7) as f32 * 0.05;
         let known: Vec<bool> = (0..count * len).map(|i| i % len >= 5 * (i / len % 3) && i % 41 != 40).collect();
-        let seen = |i: usize| known[i] && i % len < patches * 4 && i % 11 != 3 && (i / len % 2 > 0 || i % len < patches * 4 - 2);
+        let seen = |i: usize| {
+            known[i]
+                && i % len < patches * 4
+                && i % 11 != 3
+                && (!(i / len).is_multiple_of(2) || i % len < patches * 4 - 2)
+        };
         let observed = (0..count * len).map(seen).collect();
         Self { len, values: (0..count * len).map(value).collect(), known, observed }
     }
@@ -169,7 +174,8 @@ fn a_step_is_adamw() {
     let norm = moments.advance(&gradients, &[true, false], &adam(1));
     assert!((norm - 1.3).abs() < 1e-6);
     // After one step both corrected moments are the shrunk gradient and its square: each weight moves by the rate.
-    let close = |found: f32, expected: f64| assert!((f64::from(found) - expected).abs() < 1e-6, "{found} for {expected}");
+    let close =
+        |found: f32, expected: f64| assert!((f64::from(found) - expected).abs() < 1e-6, "{found} for {expected}");
     close(moments.weights[0][0], 1.0 - 1e-2 * 0.05 - 1e-2);
     close(moments.weights[0][1], -2.0 + 1e-2 * 0.05 * 2.0 - 1e-2);
     close(moments.weights[1][0], 0.5 - 1e-2);
@@ -222,7 +228,10 @@ fn an_end_aligned_head_becomes_one_for_streams() {
     let end = weights(Alignment::End);
     let any = end.clone().aligned_any().unwrap();
     let (old, new) = (&end.head.down, &any.head.down);
-    assert_eq!((new.n_out, &new.weight[12 * 24..], &new.weight[..12 * 24]), (36, &old.weight[..], &old.weight[..12 * 24]));
+    assert_eq!(
+        (new.n_out, &new.weight[12 * 24..], &new.weight[..12 * 24]),
+        (36, &old.weight[..], &old.weight[..12 * 24])
+    );
     assert_eq!(any.clone().aligned_any().unwrap(), any);
 }
 

@@ -109,7 +109,12 @@ impl SeriesWeights {
     /// # Errors
     /// When the configuration's sizes do not go together.
     pub fn fresh(config: &Config, shape: &SeriesShape, seed: u64) -> Result<Self> {
-        let mut backbone = init::fresh(config, seed)?.tensors(config).into_iter().map(|(_, v)| v.to_vec()).collect::<Vec<_>>().into_iter();
+        let mut backbone = init::fresh(config, seed)?
+            .tensors(config)
+            .into_iter()
+            .map(|(_, v)| v.to_vec())
+            .collect::<Vec<_>>()
+            .into_iter();
         let count = specs(config).len();
         let mut draw = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
         let mut even = move || (draw.next_u64() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
@@ -157,11 +162,16 @@ impl SeriesWeights {
         let config = checkpoint.config.backbone.clone();
         let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
         let backbone = checkpoint.backbone()?;
-        let mut backbone = backbone.tensors(&config).into_iter().map(|(_, v)| v.to_vec()).collect::<Vec<_>>().into_iter();
+        let mut backbone =
+            backbone.tensors(&config).into_iter().map(|(_, v)| v.to_vec()).collect::<Vec<_>>().into_iter();
         let (mut at, count) = (0, specs(&config).len());
         let weights = Self::build(&config, &shape, |spec| {
             at += 1;
-            if at <= count { Ok(backbone.next().unwrap_or_default()) } else { checkpoint.tensors.take(&spec.name, &spec.shape) }
+            if at <= count {
+                Ok(backbone.next().unwrap_or_default())
+            } else {
+                checkpoint.tensors.take(&spec.name, &spec.shape)
+            }
         })?;
         checkpoint.tensors.finish()?;
         Ok(weights)

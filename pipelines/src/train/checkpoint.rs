@@ -58,7 +58,10 @@ impl Checkpoints {
     /// # Errors
     /// When the system refuses: the checkpoints before stay as they are.
     pub fn save(&self, step: u64, moments: &Moments, specs: &[Spec]) -> Result<(), TrainError> {
-        let io = |path: &Path| { let path = path.to_owned(); move |source| TrainError::Io { path, source } };
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::Io { path, source }
+        };
         fs::create_dir_all(&self.folder).map_err(io(&self.folder))?;
         let hidden = tempfile::Builder::new().prefix(".step-").tempdir_in(&self.folder).map_err(io(&self.folder))?;
         moments.save(hidden.path(), specs)?;

@@ -134,7 +134,8 @@ impl TrainConfig {
     pub fn check(&self) -> Result<(), TrainError> {
         let t = &self.train;
         let one = |name: &'static str, value: u64| (name, value as f64, value >= 1, "1 or more");
-        let share = |name: &'static str, value: f64| (name, value, (0.0..1.0).contains(&value), "from 0 to less than 1");
+        let share =
+            |name: &'static str, value: f64| (name, value, (0.0..1.0).contains(&value), "from 0 to less than 1");
         let some = |name: &'static str, value: f64| (name, value, value > 0.0 && value.is_finite(), "more than 0");
         let checks = [
             one("train.steps", t.steps),
@@ -182,9 +183,17 @@ impl TrainConfig {
         if let MixerConfig::Mamba1 { n: states, .. } = &mut config.mixer {
             *states = n;
         }
-        config.check().map_err(|problem| TrainError::Option { option: "model", value: problem, expected: "sizes that fit" })?;
+        config.check().map_err(|problem| TrainError::Option {
+            option: "model",
+            value: problem,
+            expected: "sizes that fit",
+        })?;
         let shape = SeriesShape { patch, horizon, levels, alignment: Alignment::Any, context: 4096 };
-        shape.check().map_err(|problem| TrainError::Option { option: "model", value: problem, expected: "sizes that fit" })?;
+        shape.check().map_err(|problem| TrainError::Option {
+            option: "model",
+            value: problem,
+            expected: "sizes that fit",
+        })?;
         Ok(SeriesWeights::fresh(&config, &shape, seed)?)
     }
 

@@ -127,8 +127,8 @@ impl<'a> Run<'a> {
                 while self.done < steps && !cancel.is_cancelled() {
                     let queue = &queues[usize::try_from(self.done % threads as u64).unwrap_or(0)];
                     since.patches += self.step(queue)?;
-                    let save = self.done % train.checkpoint_steps == 0 || self.done == steps;
-                    if self.done % train.log_steps == 0 || save {
+                    let save = self.done.is_multiple_of(train.checkpoint_steps) || self.done == steps;
+                    if self.done.is_multiple_of(train.log_steps) || save {
                         let line = self.log_line(&since)?;
                         tell(&line);
                         last = Some(line);
@@ -220,7 +220,12 @@ struct Maker<'a> {
 type Made = Result<Vec<SeriesBatch>, TrainError>;
 
 impl<'a> Maker<'a> {
-    fn start<'s>(self, scope: &'s thread::Scope<'s, 'a>, steps: std::ops::Range<u64>, threads: usize) -> Vec<Receiver<Made>>
+    fn start<'s>(
+        self,
+        scope: &'s thread::Scope<'s, 'a>,
+        steps: std::ops::Range<u64>,
+        threads: usize,
+    ) -> Vec<Receiver<Made>>
     where
         'a: 's,
     {

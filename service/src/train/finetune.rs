@@ -86,7 +86,14 @@ pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
         log_steps: (args.steps.get() as u64 / 30).max(1),
         ..TrainOptions::default()
     };
-    let config = TrainConfig { name: args.name.clone(), from: args.model.clone(), layers: None, model: None, data: data.clone(), train };
+    let config = TrainConfig {
+        name: args.name.clone(),
+        from: args.model.clone(),
+        layers: None,
+        model: None,
+        data: data.clone(),
+        train,
+    };
     config.check()?;
     let sizes = (start.shape.patch, start.shape.horizon, args.patches.get());
     let data = SeriesData::of_series(series, data, sizes).map_err(TrainError::from)?;
@@ -102,7 +109,8 @@ fn read(args: &FinetuneArgs) -> Result<Vec<Vec<f64>>> {
     while let Some(batch) = decoder.decode()? {
         rejected += batch.rejects.len();
         first = first.or(batch.rejects.into_iter().next());
-        let (ids, values) = (batch.rows.column(0).as_string::<i32>(), batch.rows.column(2).as_primitive::<Float64Type>());
+        let (ids, values) =
+            (batch.rows.column(0).as_string::<i32>(), batch.rows.column(2).as_primitive::<Float64Type>());
         for (row, value) in values.iter().enumerate() {
             let place = *places.entry(ids.value(row).to_owned()).or_insert_with(|| {
                 series.push(vec![]);

@@ -30,7 +30,8 @@ impl WindowSource for Waves {
         let value = |i: usize| wave(7 + number * self.count as u64 + i as u64, len);
         let values: Vec<f32> = (0..self.count).flat_map(value).map(|v| v as f32).collect();
         // Of every other window the last patch is partly filled.
-        let seen = |i: usize| i % len < self.patches * 4 - if i / len % 2 == 0 { 0 } else { 1 + i / len % 3 };
+        let seen =
+            |i: usize| i % len < self.patches * 4 - if (i / len).is_multiple_of(2) { 0 } else { 1 + i / len % 3 };
         let observed = (0..values.len()).map(seen).collect();
         Windows { count: self.count, patches: self.patches, len, known: vec![true; values.len()], observed, values }
     }
@@ -39,7 +40,8 @@ impl WindowSource for Waves {
 fn config(steps: u64) -> TrainConfig {
     let levels = vec![0.1, 0.5, 0.9];
     let model = ModelOptions { d: 16, layers: 2, n: 4, patch: 4, horizon: 8, levels, seed: 5 };
-    let train = TrainOptions { steps, rate: 1e-2, warmup: 10, checkpoint_steps: 4, log_steps: 2, ..TrainOptions::default() };
+    let train =
+        TrainOptions { steps, rate: 1e-2, warmup: 10, checkpoint_steps: 4, log_steps: 2, ..TrainOptions::default() };
     TrainConfig { name: "waves".into(), from: None, layers: None, model: Some(model), data: Default::default(), train }
 }
 

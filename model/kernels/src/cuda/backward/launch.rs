@@ -288,14 +288,22 @@ impl Launcher {
     /// Adds the sum of losses to the report. sums: room for [`f64_sums`].
     pub fn report_loss(&self, (losses, count): (Address, usize), sums: Address, report: Address) -> Done {
         let blocks = f64_sums(count);
-        self.start(&self.functions.sum_f64, [blocks, 1, 1], &[losses.into(), count.into(), Argument::Int(0), sums.into()])?;
+        self.start(
+            &self.functions.sum_f64,
+            [blocks, 1, 1],
+            &[losses.into(), count.into(), Argument::Int(0), sums.into()],
+        )?;
         self.start(&self.functions.report_loss, [1, 1, 1], &[sums.into(), blocks.into(), report.into()])
     }
 
     /// Leaves the norm of the gradients in the report. sums: room for [`f64_sums`].
     pub fn report_norm(&self, (gradients, count): (Address, usize), sums: Address, report: Address) -> Done {
         let blocks = f64_sums(count);
-        self.start(&self.functions.sum_f64, [blocks, 1, 1], &[gradients.into(), count.into(), Argument::Int(1), sums.into()])?;
+        self.start(
+            &self.functions.sum_f64,
+            [blocks, 1, 1],
+            &[gradients.into(), count.into(), Argument::Int(1), sums.into()],
+        )?;
         self.start(&self.functions.report_norm, [1, 1, 1], &[sums.into(), blocks.into(), report.into()])
     }
 
@@ -337,7 +345,8 @@ impl Launcher {
         let ends = p.shape.series.map_or(0, |ends| {
             let (outputs, features) = (ends.outputs().next_multiple_of(8), ends.padded_features());
             let width = outputs.max(p.hidden());
-            let products = [(width, p.hidden()), (width, p.d), (p.hidden(), features), (p.d, features), (p.d, p.hidden())];
+            let products =
+                [(width, p.hidden()), (width, p.d), (p.hidden(), features), (p.d, features), (p.d, p.hidden())];
             let products = products.into_iter().map(|(m, n)| weight(m, n)).max().unwrap_or(0);
             products.max(tokens.div_ceil(SUM_ROWS) * width)
         });

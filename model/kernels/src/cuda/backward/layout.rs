@@ -209,7 +209,10 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::shape::{SeriesEnds, Shape}, *};
+    use super::{
+        super::shape::{SeriesEnds, Shape},
+        *,
+    };
 
     /// Every published value has a place of its own, and comes back from it.
     #[test]
@@ -229,7 +232,9 @@ mod tests {
         };
         let odd = Shape { d: 13, d_in: 27, n: 5, k: 3, r: 3, linear_bias: true, ..tuned };
         let ends = SeriesEnds { features: 13, reach: 7, within: 3, levels: 5 };
-        for shape in [tuned, odd, Shape { series: Some(ends), ..odd }, Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd }] {
+        for shape in
+            [tuned, odd, Shape { series: Some(ends), ..odd }, Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd }]
+        {
             let padded = Padded::new(shape).expect("fits");
             let layout = Layout::new(&padded);
             let (mut all, mut next) = (vec![0.0; layout.len], 0.0);
