@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use unspool_pipelines::train::{DataError, TrainError};
+
 /// Why a command ends early: one line for the user each.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -36,7 +38,7 @@ pub(crate) enum Error {
     Stream(#[from] unspool_pipelines::stream::Error),
     /// Training cannot begin or go on.
     #[error(transparent)]
-    Train(#[from] unspool_pipelines::train::TrainError),
+    Train(#[from] TrainError),
     /// The input cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
@@ -72,7 +74,7 @@ impl Error {
         match self {
             Self::Usage(_)
             | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
-            | Self::Train(unspool_pipelines::train::TrainError::Option { .. }) => 2,
+            | Self::Train(TrainError::Option { .. } | TrainError::Windows(DataError::Option { .. })) => 2,
             Self::Interrupted | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }

@@ -33,3 +33,5 @@ mod signals;
 mod soak;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod train;

@@ -1,0 +1,98 @@
+//! `unspool train` and `finetune`: a run, interrupted and gone on with; what they refuse.
+
+use std::{fs, path::Path};
+
+use crate::command::{folder, succeed, unspool};
+
+/// A model that is trained in seconds.
+const TINY: &str = r#"
+name = "tiny"
+[model]
+d = 16
+layers = 1
+n = 4
+patch = 8
+horizon = 16
+levels = [0.1, 0.5, 0.9]
+[data]
+lengths = [[8, 0.5], [4, 0.5]]
+[train]
+steps = 12
+patches = 64
+warmup = 2
+checkpoint_steps = 4
+log_steps = 2
+"#;
+
+fn write(folder: &Path, name: &str, text: &str) {
+    fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn a_run_leaves_a_model_that_forecasts_and_can_be_trained_on() {
+    let folder = folder();
+    write(folder.path(), "tiny.toml", TINY);
+    let done = succeed(folder.path(), "train tiny.toml --output run --device cpu");
+    assert_eq!(done.stdout, "run/model: trained in 12 steps\n");
+    for part in ["tiny on cpu: 12 steps of 64 patches", "step     12 of 12", " patches/s"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(read("run/log.jsonl").lines().count(), 6);
+    assert!(read("run/loss.svg").starts_with("<svg") && read("run/loss.svg").contains("tiny: loss"));
+    assert!(read("run/model/README.md").contains("12 steps of 64 patches"));
+    let again = unspool(folder.path(), "train tiny.toml --output run --device cpu");
+    assert_eq!((again.code, again.stderr.contains("this run is done")), (Some(2), true), "{}", again.stderr);
+
+    let series: String = (0..90).map(|i| format!("{i},{}\n", f64::from(i % 7) + 0.01 * f64::from(i))).collect();
+    write(folder.path(), "series.csv", &format!("time,value\n{series}"));
+    let forecast = succeed(folder.path(), "forecast series.csv --horizon 3 --model run/model");
+    assert_eq!(forecast.stdout.lines().count(), 4, "{}", forecast.stdout);
+    let tune = "finetune series.csv --model run/model --steps 4 --patches 32 --output tuned --name mine --device cpu";
+    assert_eq!(succeed(folder.path(), tune).stdout, "tuned/model: trained in 4 steps\n");
+    assert!(succeed(folder.path(), "inspect tuned/model").stdout.contains("mine"));
+}
+
+/// The same bits, whether it ran through or stopped at every checkpoint; and whatever the threads.
+#[test]
+fn a_run_goes_on_where_it_stopped() {
+    let folder = folder();
+    write(folder.path(), "tiny.toml", TINY);
+    succeed(folder.path(), "train tiny.toml --output whole --device cpu -q");
+    let part = "train tiny.toml --output parts --device cpu --stop-after 0 --threads 2";
+    for (stdout, going_on) in [("parts: 4 of 12 steps; start it again to go on\n", ""), ("parts: 8 of 12", "after step 4")]
+    {
+        let done = succeed(folder.path(), part);
+        assert!(done.stdout.starts_with(stdout.trim_end()) && done.stderr.contains(going_on), "{}", done.stderr);
+    }
+    succeed(folder.path(), part);
+    let model = |run: &str| fs::read(folder.path().join(run).join("model/model.safetensors")).unwrap();
+    assert_eq!(model("parts"), model("whole"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_line() {
+    let folder = folder();
+    let check = |name: &str, text: &str, code: i32, expected: &str| {
+        write(folder.path(), name, text);
+        let refused = unspool(folder.path(), &format!("train {name} --output run-{name} --device cpu"));
+        assert_eq!(refused.code, Some(code), "{}", refused.stderr);
+        assert!(refused.stderr.contains(expected), "{expected}: {}", refused.stderr);
+    };
+    check("empty.toml", "", 2, "missing field `name`");
+    check("unknown.toml", &TINY.replace("warmup", "warm_up"), 2, "unknown field `warm_up`");
+    check("zero.toml", &TINY.replace("steps = 12", "steps = 0"), 2, "train.steps is 0: it must be 1 or more");
+    check("levels.toml", &TINY.replace("[0.1, 0.5, 0.9]", "[0.5]"), 2, "an odd number of growing levels");
+    check("lengths.toml", &TINY.replace("[8, 0.5]", "[0, 0.5]"), 2, "lengths of the training data");
+    check("from.toml", &TINY.replace("[model]", "from = \"nowhere\"\n[model]"), 2, "the model to begin from has a shape");
+    let folder_missing = TINY.replace("[data]", "[data]\nreal = \"nowhere\"\nreal_share = 0.5");
+    check("real.toml", &folder_missing, 1, "nowhere");
+    write(folder.path(), "tiny.toml", TINY);
+    succeed(folder.path(), "train tiny.toml --output run --device cpu -q --stop-after 0");
+    write(folder.path(), "other.toml", &TINY.replace("warmup = 2", "warmup = 3"));
+    let other = unspool(folder.path(), "train other.toml --output run --device cpu");
+    assert_eq!((other.code, other.stderr.contains("a run with other settings")), (Some(2), true), "{}", other.stderr);
+    write(folder.path(), "short.csv", "time,value\n1,2\n2,3\n");
+    let short = unspool(folder.path(), "finetune short.csv --output short --device cpu");
+    assert_eq!((short.code, short.stderr.contains("24 values")), (Some(1), true), "{}", short.stderr);
+}
