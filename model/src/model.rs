@@ -11,7 +11,7 @@ mod save;
 mod sequence;
 mod values;
 
-pub(crate) use self::load::SERIES_STREAM;
+pub(crate) use self::load::SERIES;
 use self::sequence::Feed;
 use crate::{
     Device, Digest, Error, Pooled, Result, State,

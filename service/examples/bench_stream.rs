@@ -44,7 +44,7 @@ const SECONDS: usize = 20;
 fn main() -> Done {
     let bootstrap = std::env::args().nth(1).ok_or("give a broker's address, HOST:PORT")?;
     let connection = Connection { bootstrap, ..Connection::default() };
-    let model = Arc::new(Model::series_stream(RunOptions::cpu())?);
+    let model = Arc::new(Model::series(RunOptions::cpu())?);
     println!(
         "{} messages of {SERIES} series, {PARTITIONS} partitions; {} ({})",
         MESSAGES,

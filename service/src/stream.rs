@@ -70,9 +70,9 @@ fn work(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn O
 fn load(file: &File, args: &StreamArgs) -> Result<Arc<Model>> {
     let options = model::options(args.device, args.threads);
     let loaded = match &file.model {
-        None => Model::series_stream(options)?,
-        Some(name) if name == "series-stream-1" => Model::series_stream(options)?,
-        Some(name) if name == "series-1" => Model::series(options)?,
+        None => Model::series(options)?,
+        Some(name) if name == "series-2" => Model::series(options)?,
+        Some(name) if name == "series-1" => Model::series_1(options)?,
         Some(dir) => Model::load(&file.folder.join(dir), options)?,
     };
     if let (Some(warning), false) = (model::fell_back(&loaded), args.quiet) {

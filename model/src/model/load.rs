@@ -14,14 +14,12 @@ use crate::{
 };
 
 /// The series model inside the library.
-const SERIES: (&str, &[u8]) =
-    (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
+pub(crate) const SERIES: (&str, &[u8]) =
+    (include_str!("../../weights/series-2/config.json"), include_bytes!("../../weights/series-2/model.safetensors"));
 
-/// The one for endless sessions.
-pub(crate) const SERIES_STREAM: (&str, &[u8]) = (
-    include_str!("../../weights/series-stream-1/config.json"),
-    include_bytes!("../../weights/series-stream-1/model.safetensors"),
-);
+/// The one before it: it encodes the last values of a history anew for each forecast.
+const SERIES_1: (&str, &[u8]) =
+    (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
 
 impl Model {
     /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
@@ -35,7 +33,7 @@ impl Model {
         Self::build(checkpoint, (&name, Digest::of_directory(dir)?), (&dir.join("config.json"), options))
     }
 
-    /// The series model inside the library: nothing is read or downloaded.
+    /// The series model inside the library: nothing is read or downloaded. Its forecasts cost the same at any point of a stream.
     ///
     /// # Errors
     /// When the options ask for what the machine or this program lacks.
@@ -43,12 +41,12 @@ impl Model {
         Self::built_in(SERIES, options)
     }
 
-    /// The series model for endless sessions inside the library: its forecasts cost the same at any point of a stream.
+    /// The series model that this library had before, for sessions that were begun with it.
     ///
     /// # Errors
     /// When the options ask for what the machine or this program lacks.
-    pub fn series_stream(options: RunOptions) -> Result<Self> {
-        Self::built_in(SERIES_STREAM, options)
+    pub fn series_1(options: RunOptions) -> Result<Self> {
+        Self::built_in(SERIES_1, options)
     }
 
     fn built_in((config, weights): (&str, &[u8]), options: RunOptions) -> Result<Self> {

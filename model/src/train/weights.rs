@@ -141,12 +141,12 @@ impl SeriesWeights {
         })
     }
 
-    /// The built-in series model for streams.
+    /// The built-in series model.
     ///
     /// # Errors
     /// When the program was put together wrongly.
     pub fn built_in() -> Result<Self> {
-        let (config, weights) = crate::model::SERIES_STREAM;
+        let (config, weights) = crate::model::SERIES;
         Self::take(Checkpoint::from_bytes(config, weights)?, Path::new("config.json"))
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use unspool_model::{Events, Item, Model, Options, Pool, RunOptions, State, series::Unforecastable};
 
 fn model() -> Model {
-    Model::series(RunOptions::cpu()).unwrap()
+    Model::series_1(RunOptions::cpu()).unwrap()
 }
 
 fn append(model: &Model, state: &mut State, values: &[f64]) -> (Vec<u64>, Vec<u32>) {

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &StreamArgs) -> Result<()> {
     };
     let folder = tempfile::tempdir().map_err(|source| Error::Io { path: "a temporary folder".into(), source })?;
     let options = model::options(args.device, args.threads);
-    let model = Arc::new(Model::series_stream(options)?);
+    let model = Arc::new(Model::series(options)?);
     let name = format!("unspool-demo-{}", uuid::Uuid::new_v4().simple());
     let job = job(&Connection { bootstrap: address.clone(), ..Connection::default() }, &name, folder.path());
     let admin = Admin::new(&job.connection).map_err(stream::Error::from)?;

@@ -68,7 +68,7 @@ fn the_benchmark_is_scored() {
     let all = table("");
     assert_eq!(all, table("--model series-1 --threads 1"));
     assert_ne!(all, table("--history 24"));
-    assert_ne!(all, table("--model series-stream-1"));
+    assert_ne!(all, table("--model series-2"));
 }
 
 #[test]

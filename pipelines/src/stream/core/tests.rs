@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn forecasts(events in events(), cuts in cuts(), time in time(), every in (3u64..9).prop_map(Every::Events)) {
         let options = CoreOptions { time, emit: Emit { give: Give::Forecast { horizon: 3 }, every }, states_bytes: 0 };
-        let model = Arc::new(Model::series_stream(unspool_model::RunOptions::cpu()).unwrap());
+        let model = Arc::new(Model::series(unspool_model::RunOptions::cpu()).unwrap());
         Test { model, options, bases: false }.check(&events, &cuts);
     }
 
