@@ -15,6 +15,8 @@ parser.add_argument('prototype'); parser.add_argument('data')
 parser.add_argument('--unspool', default=os.path.join(os.environ.get('CARGO_TARGET_DIR', 'target'), 'release', 'unspool'))
 parser.add_argument('--no-reference', action='store_true')
 args = parser.parse_args()
+# The weights that the reference has.
+SERIES_1 = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'model', 'weights', 'series-1')
 sys.path.insert(0, args.prototype)
 import numpy as np
 import evalset
