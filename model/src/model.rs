@@ -132,6 +132,7 @@ impl Model {
             options: options.clone(),
             position: 0,
             backbone: runs.then(|| self.encoder.fresh()),
+            young: None,
             pools,
             series: self.series.as_ref().map(FrontEnd::fresh),
         })

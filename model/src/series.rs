@@ -7,7 +7,9 @@
 //! - `end`: the O values after the patch. A forecast needs a history that ends where a patch ends, and so re-encodes the
 //!   last `context_limit` raw values, filled up at the front, which the state keeps.
 //! - `any`: P + O values from the patch's first on. A partly filled patch goes into a fork of the state, and what it
-//!   leaves unobserved is the first part of the forecast: the cost is the same at any point of an endless series.
+//!   leaves unobserved is the first part of the forecast: the cost is the same at any point of an endless series. Every
+//!   `context_limit / 2` values a second state begins beside the first and later takes its place: so a forecast looks back
+//!   on the last half to whole of `context_limit` values, as models were trained to.
 //!
 //! Beyond the head's reach the median is fed back into the fork.
 
@@ -55,7 +57,7 @@ pub struct SeriesShape {
     pub levels: Vec<f64>,
     /// Where the head's outputs begin.
     pub alignment: Alignment,
-    /// Raw values that a forecast looks back on, at most (`end`).
+    /// Raw values that a forecast looks back on, at most.
     pub context: usize,
 }
 
@@ -75,6 +77,11 @@ impl SeriesShape {
     /// Values that the head predicts after each patch.
     pub(crate) fn reach(&self) -> usize {
         self.horizon + if self.alignment == Alignment::Any { self.patch } else { 0 }
+    }
+
+    /// Patches after which a state begins anew beside the old one (`any`): see [`SeriesState`].
+    pub(crate) fn span(&self) -> Option<u64> {
+        (self.alignment == Alignment::Any).then(|| (self.context / 2 / self.patch).max(1) as u64)
     }
 
     /// Checks the sizes of a shape that was not read from a file.

@@ -24,7 +24,7 @@ pub struct Options {
 ///
 /// | part | what | for |
 /// |---|---|---|
-/// | backbone | f32: for each layer the convolution's window and h | all but `end`-aligned series opened for forecasts alone |
+/// | backbone | f32: for each layer the convolution's window and h | all but `end`-aligned series opened for forecasts alone; `any`-aligned series have two |
 /// | pools | f64 sums in time order, f32 last and max, count | each of `layers`, if `pools` |
 /// | series | f64: causal statistics, the pending patch, last values, the last complete patch's quantiles | series |
 /// | position | events so far | all |
@@ -35,6 +35,8 @@ pub struct State {
     pub(crate) options: Options,
     pub(crate) position: u64,
     pub(crate) backbone: Option<BackboneState>,
+    /// A series' young one: see [`SeriesState`].
+    pub(crate) young: Option<BackboneState>,
     pub(crate) pools: Vec<Pooled>,
     pub(crate) series: Option<SeriesState>,
 }

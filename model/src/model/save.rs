@@ -7,6 +7,7 @@ use crate::{
     Digest, Pooled, Result, State,
     encoder::Route,
     error::StateError,
+    series::SeriesState,
     state::{
         Options,
         bytes::{Reader, Writer},
@@ -32,6 +33,10 @@ impl Model {
         let mut writer = Writer::default();
         if let Some(backbone) = &state.backbone {
             writer.f32("backbone", &self.encoder.export(backbone)?);
+        }
+        if state.series.as_ref().is_some_and(SeriesState::pairs) {
+            let young = state.young.as_ref().map_or_else(|| self.encoder.export(&self.encoder.fresh()), |y| self.encoder.export(y));
+            writer.f32("backbone.young", &young?);
         }
         for (layer, pooled) in state.options.layers.iter().zip(&state.pools) {
             writer.u64(&format!("pool.{layer}.count"), &[pooled.count]);
@@ -83,6 +88,10 @@ impl Model {
         }
         if let Some(series) = &mut state.series {
             series.read(&reader)?;
+            if series.pairs() {
+                let young = reader.f32("backbone.young", self.info.config.state_len())?;
+                state.young = series.has_young().then(|| self.encoder.import(&young)).transpose()?;
+            }
         }
         Ok(state)
     }

@@ -20,52 +20,80 @@ struct Arrived {
     before: Option<Prediction>,
     /// Last hidden rows of the patches, `[l, d]`.
     hidden: Vec<f32>,
+    /// The last of them ends a span.
+    ends_span: bool,
 }
 
 impl Model {
     pub(super) fn append_values(&self, front: &FrontEnd, items: &mut [Item<'_>]) -> Result<Vec<Output>> {
         let mut outputs: Vec<Output> = items.iter().map(|item| Output::new(&item.state.options)).collect();
-        let longest = items.iter().map(|item| item.events.len()).max().unwrap_or(0);
-        for from in (0..longest).step_by(MOST_VALUES) {
-            self.append_some(front, items, from, &mut outputs)?;
+        let mut taken = vec![0; items.len()];
+        while items.iter().zip(&taken).any(|(item, taken)| *taken < item.events.len()) {
+            self.append_some(front, items, &mut taken, &mut outputs)?;
         }
         Ok(outputs)
     }
 
-    /// Takes in each item's values from place `from` on, at most [`MOST_VALUES`].
-    fn append_some(&self, front: &FrontEnd, items: &mut [Item<'_>], from: usize, outputs: &mut [Output]) -> Result<()> {
+    /// Takes in each item's values from those taken on: at most [`MOST_VALUES`], and none beyond the end of a span.
+    fn append_some(
+        &self,
+        front: &FrontEnd,
+        items: &mut [Item<'_>],
+        taken: &mut [usize],
+        outputs: &mut [Output],
+    ) -> Result<()> {
         let layers = self.info.config.layers;
         let mut taps = taps(items);
         if taps.last() != Some(&layers) {
             taps.push(layers); // the head reads the last one
         }
-        let mut arrived: Vec<Arrived> = items.iter_mut().map(|item| arrive(front, item, from)).collect();
+        let mut arrived: Vec<Arrived> =
+            items.iter_mut().zip(taken).map(|(item, taken)| arrive(front, item, taken)).collect();
         // a series opened for `end` forecasts alone has neither patches nor a backbone state
-        let running: Vec<usize> = (0..items.len()).filter(|i| items[*i].state.backbone.is_some()).collect();
-        let feeds = running.iter().map(|i| Feed::Rows(front.embed(&arrived[*i].patches.features))).collect::<Vec<_>>();
-        let (mut states, mut pools) = (vec![], vec![]);
-        for item in items.iter_mut() {
-            let State { backbone, pools: all, options, .. } = &mut *item.state;
+        let (mut feeds, mut states, mut of, mut pools) = (vec![], vec![], vec![], vec![]);
+        for (i, (item, arrived)) in items.iter_mut().zip(&arrived).enumerate() {
+            let State { backbone, young, pools: all, options, .. } = &mut *item.state;
             if let Some(backbone) = backbone {
+                feeds.push(Feed::Rows(front.embed(&arrived.patches.features)));
                 states.push(backbone);
-                pools.push((&*options, all));
+                of.push(Some(i));
             }
+            if let Some(young) = young.as_mut().filter(|_| !arrived.patches.young.is_empty()) {
+                feeds.push(Feed::Rows(front.embed(&arrived.patches.young)));
+                states.push(young);
+                of.push(None);
+            }
+            pools.push((&*options, all));
         }
-        self.encode(&feeds, states, &taps, |i, rows| {
-            arrived[running[i]].hidden.extend_from_slice(rows[rows.len() - 1]);
+        self.encode(&feeds, states, &taps, |sequence, rows| {
+            let Some(i) = of[sequence] else { return };
+            arrived[i].hidden.extend_from_slice(rows[rows.len() - 1]);
             let (options, pools) = &mut pools[i];
-            outputs[running[i]].take(options, pools, &taps, rows);
+            outputs[i].take(options, pools, &taps, rows);
         })?;
         for ((item, arrived), output) in items.iter_mut().zip(arrived).zip(outputs) {
+            let ends_span = arrived.ends_span;
             self.predict(front, item.state, arrived, output);
+            if ends_span {
+                self.begin_span(item.state);
+            }
         }
         Ok(())
+    }
+
+    /// A young pair of statistics and backbone begins; the one before takes the old one's place.
+    fn begin_span(&self, state: &mut State) {
+        let Some(series) = &mut state.series else { return };
+        let grown = state.young.replace(self.encoder.fresh());
+        if series.begin_span() && grown.is_some() {
+            state.backbone = grown;
+        }
     }
 
     /// What the head says after the patches that became complete, and the scores of the values that arrived.
     fn predict(&self, front: &FrontEnd, state: &mut State, arrived: Arrived, output: &mut Output) {
         let Some(series) = &mut state.series else { return };
-        let Arrived { patches, values, before, hidden } = arrived;
+        let Arrived { patches, values, before, hidden, .. } = arrived;
         let scales = &patches.scales[..];
         if state.options.anomaly {
             let predictions = front.predict(&hidden, scales);
@@ -120,24 +148,31 @@ impl Model {
 }
 
 /// Takes in an item's next values; what needs no encoder is done here.
-fn arrive(front: &FrontEnd, item: &mut Item<'_>, from: usize) -> Arrived {
+fn arrive(front: &FrontEnd, item: &mut Item<'_>, taken: &mut usize) -> Arrived {
     let all = match item.events {
         super::Events::Values(values) => values,
         _ => &[],
     };
-    let values = &all[from.min(all.len())..all.len().min(from + MOST_VALUES)];
+    let values = &all[*taken..all.len().min(*taken + MOST_VALUES)];
     let runs = front.runs_encoder(&item.state.options);
-    item.state.position += values.len() as u64;
     let Some(series) = &mut item.state.series else { return Arrived::default() };
     let mut arrived = Arrived { before: series.prediction().cloned(), ..Arrived::default() };
+    let mut count = 0;
     for value in values {
         series.remember(*value);
+        count += 1;
         if runs {
             let complete = arrived.patches.scales.len();
             let at = series.push(*value, &mut arrived.patches);
             arrived.values.push((*value, at, complete));
+            if arrived.patches.scales.len() > complete && series.ends_span() {
+                arrived.ends_span = true;
+                break;
+            }
         }
     }
+    *taken += count;
+    item.state.position += count as u64;
     arrived
 }
 

@@ -67,7 +67,7 @@ impl FrontEnd {
     fn fork(&self, state: &SeriesState, backbone: Option<&BackboneState>, fresh: &dyn Fn() -> BackboneState) -> Fork {
         match (self.shape.alignment, backbone) {
             (Alignment::Any, Some(backbone)) => {
-                Fork { series: state.clone(), backbone: backbone.clone(), values: vec![] }
+                Fork { series: state.fork(), backbone: backbone.clone(), values: vec![] }
             }
             _ => Fork { series: self.fresh(), backbone: fresh(), values: vec![] },
         }

@@ -10,9 +10,18 @@ use crate::{
 };
 
 /// Causal statistics, the pending patch, the last raw values (`end`), and what was forecast after the last complete patch.
+///
+/// Of `any`, statistics and backbone are there twice: every `span` patches a young pair begins afresh, and the pair that
+/// began `span` patches before takes the old one's place. A function of the number of patches alone, whatever the cuts.
 #[derive(Clone, Debug)]
 pub struct SeriesState {
     pub(super) scaling: Scaling,
+    /// Of the young pair, once there is one.
+    young: Option<Scaling>,
+    /// Patches since the first that held a value.
+    patches: u64,
+    /// See [`SeriesShape::span`].
+    span: Option<u64>,
     /// Values of the patch that is not complete yet; NaN where missing.
     pub(super) pending: Vec<f64>,
     /// The last `context` values, a ring whose oldest stands at `recent_start`; empty for `any`.
@@ -32,12 +41,17 @@ pub(crate) struct Patches {
     pub features: Vec<f32>,
     /// One a patch.
     pub scales: Vec<Scale>,
+    /// The features for the young backbone, `[.., 3 P + 4]`.
+    pub young: Vec<f32>,
 }
 
 impl SeriesState {
     pub(super) fn new(shape: &SeriesShape) -> Self {
         Self {
             scaling: Scaling::default(),
+            young: None,
+            patches: 0,
+            span: shape.span(),
             pending: Vec::with_capacity(shape.patch),
             recent: vec![],
             recent_start: 0,
@@ -86,7 +100,37 @@ impl SeriesState {
         if let Some((values, scales)) = self.scaling.push(&self.pending) {
             features::write(&values, &scales, &mut patches.features);
             patches.scales.push(scales[0]);
+            self.patches += 1;
         }
+        if let Some((values, scales)) = self.young.as_mut().and_then(|young| young.push(&self.pending)) {
+            features::write(&values, &scales, &mut patches.young);
+        }
+    }
+
+    /// The last complete patch was the last before a young pair begins.
+    pub(crate) fn ends_span(&self) -> bool {
+        self.patches > 0 && self.pending.is_empty() && self.span.is_some_and(|span| self.patches.is_multiple_of(span))
+    }
+
+    /// Begins a young pair. Returns whether the one before has seen a value, and so takes the old one's place.
+    pub(crate) fn begin_span(&mut self) -> bool {
+        let grown = self.young.replace(Scaling::default()).filter(Scaling::observed);
+        grown.map(|grown| self.scaling = grown).is_some()
+    }
+
+    /// A fork that forecasts: the young pair stays behind.
+    pub(super) fn fork(&self) -> Self {
+        Self { young: None, ..self.clone() }
+    }
+
+    /// Whether the saved form has a young pair.
+    pub(crate) fn pairs(&self) -> bool {
+        self.span.is_some()
+    }
+
+    /// Whether there is a young pair as yet.
+    pub(crate) fn has_young(&self) -> bool {
+        self.young.is_some()
     }
 
     /// The value of a series that never showed another, once a patch's worth of it was observed.
@@ -140,6 +184,10 @@ impl SeriesState {
         writer.f64("series.prediction.scale", &scale);
         let zeros = vec![0.0; self.outputs];
         writer.f32("series.prediction.outputs", self.prediction.as_ref().map_or(&zeros, |p| &p.outputs));
+        if self.span.is_some() {
+            writer.u64("series.spans", &[self.patches, u64::from(self.young.is_some())]);
+            writer.f64("series.young", &self.young.unwrap_or_default().to_array());
+        }
     }
 
     pub(crate) fn read(&mut self, reader: &Reader<'_>) -> Result<(), StateError> {
@@ -160,6 +208,12 @@ impl SeriesState {
         let scale = Scale { unit: scale[0], mean: scale[1], deviation: scale[2], anchor: scale[3], step: scale[4] };
         let outputs = reader.f32("series.prediction.outputs", self.outputs)?;
         self.prediction = (counts[2] > 0).then_some(Prediction { scale, outputs });
+        if self.span.is_some() {
+            let spans = reader.u64("series.spans", 2)?;
+            let young = reader.f64("series.young", 13)?;
+            self.patches = spans[0];
+            self.young = (spans[1] > 0).then(|| Scaling::from_array(std::array::from_fn(|i| young[i])));
+        }
         Ok(())
     }
 }
@@ -174,7 +228,8 @@ impl PartialEq for SeriesState {
     fn eq(&self, other: &Self) -> bool {
         let bits = |state: &Self| {
             let values = state.recent().chain(state.pending.iter().copied()).chain(state.scaling.to_array());
-            (state.pending.len(), values.map(f64::to_bits).collect::<Vec<_>>())
+            let values = values.chain(state.young.iter().flat_map(|young| young.to_array()));
+            (state.pending.len(), state.patches, values.map(f64::to_bits).collect::<Vec<_>>())
         };
         bits(self) == bits(other) && self.prediction == other.prediction
     }
