@@ -19,6 +19,8 @@ fn help_texts() {
         ("init", "init --help"),
         ("inspect", "inspect --help"),
         ("serve", "serve --help"),
+        ("finetune", "finetune --help"),
+        ("train", "train --help"),
         ("stream", "stream --help"),
         ("sessions", "sessions --help"),
         ("bench-forecast", "bench forecast --help"),
