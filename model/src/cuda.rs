@@ -9,6 +9,7 @@
 //! once: one layer of one wave does not fill it. Where a wave continues a sequence of an earlier one, each of its layers
 //! waits for that wave's same layer. By the chunk law none of this changes a bit.
 
+mod alone;
 mod lane;
 mod layer;
 mod mamba1;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
 
+pub use self::alone::ScanAlone;
 pub(crate) use self::pool::Resident;
 use self::{
     lane::{Lanes, Rows},

@@ -61,6 +61,35 @@ pub fn prepare() {
     unspool_kernels::cuda::widen_queues();
 }
 
+/// Milliseconds of the selective scan alone on a card, in bf16 with gate and D, for `b` sequences of `l` tokens, `d_in`
+/// channels of 16 states and dt of rank r: the median of `runs`, each the mean of ten one after the other. `None` where the
+/// device is no card, or has no tuned scan.
+///
+/// # Errors
+/// When the card refuses, or its memory does not suffice.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only cards are timed"))]
+pub fn scan_ms(
+    device: Device,
+    shape: (usize, usize),
+    batch: (usize, usize),
+    runs: usize,
+) -> crate::Result<Option<f64>> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(ordinal) = device {
+        let gpu = unspool_kernels::cuda::Gpu::open(ordinal)?;
+        let scan = crate::cuda::ScanAlone::new(&gpu, shape, batch)?;
+        if !scan.is_tuned() {
+            return Ok(None);
+        }
+        scan.time(10)?;
+        let times: crate::Result<Vec<_>> = (0..runs.max(1)).map(|_| scan.time(10)).collect();
+        let mut times = times?;
+        times.sort();
+        return Ok(Some(times[times.len() / 2].as_secs_f64() * 1e3));
+    }
+    Ok(None)
+}
+
 /// Why a model cannot run where it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

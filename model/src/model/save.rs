@@ -35,7 +35,10 @@ impl Model {
             writer.f32("backbone", &self.encoder.export(backbone)?);
         }
         if state.series.as_ref().is_some_and(SeriesState::pairs) {
-            let young = state.young.as_ref().map_or_else(|| self.encoder.export(&self.encoder.fresh()), |y| self.encoder.export(y));
+            let young = state
+                .young
+                .as_ref()
+                .map_or_else(|| self.encoder.export(&self.encoder.fresh()), |y| self.encoder.export(y));
             writer.f32("backbone.young", &young?);
         }
         for (layer, pooled) in state.options.layers.iter().zip(&state.pools) {

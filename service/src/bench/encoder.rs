@@ -8,7 +8,11 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, value_parser};
-use unspool_model::{Device, device::Placed, init};
+use unspool_model::{
+    Device, Weights,
+    device::{Placed, scan_ms},
+    init,
+};
 
 use self::{
     cases::{Backbone, Case, Shape, cases},
@@ -72,13 +76,31 @@ pub(crate) fn run(args: BenchEncoderArgs) -> Result<()> {
             rows.push(row);
         }
     }
+    let scan = scan(&args, &rows)?;
+    if let (Some(ms), false) = (scan, args.json) {
+        print(&report::scan_line(ms))?;
+    }
     if let (Some(place), true) = (place, args.json) {
-        print(&report::json(&place, &rows).to_string())?;
+        print(&report::json(&place, &rows, scan).to_string())?;
     }
     match rows.iter().filter(|row| row.times.is_err()).count() {
         0 => Ok(()),
         failed => Err(Error::NotMeasured { failed, cases: rows.len() }),
     }
+}
+
+/// The scan alone, in milliseconds, where it is asked for and the device is a card.
+fn scan(args: &BenchEncoderArgs, rows: &[Row]) -> Result<Option<f64>> {
+    let asked = args.case.as_deref().is_none_or(|text| report::SCAN.contains(text));
+    let on_card = rows.iter().any(|row| row.times.is_ok()) && args.device.weights == Weights::Bf16;
+    if !asked || !on_card {
+        return Ok(None);
+    }
+    let device = match args.device.device {
+        Device::Auto => Device::Cuda(0),
+        device => device,
+    };
+    Ok(scan_ms(device, report::SCAN_SHAPE, report::SCAN_BATCH, usize::from(args.runs))?)
 }
 
 fn fits(case: &Case, text: Option<&str>) -> bool {

@@ -60,7 +60,8 @@ fn a_run_goes_on_where_it_stopped() {
     write(folder.path(), "tiny.toml", TINY);
     succeed(folder.path(), "train tiny.toml --output whole --device cpu -q");
     let part = "train tiny.toml --output parts --device cpu --stop-after 0 --threads 2";
-    for (stdout, going_on) in [("parts: 4 of 12 steps; start it again to go on\n", ""), ("parts: 8 of 12", "after step 4")]
+    for (stdout, going_on) in
+        [("parts: 4 of 12 steps; start it again to go on\n", ""), ("parts: 8 of 12", "after step 4")]
     {
         let done = succeed(folder.path(), part);
         assert!(done.stdout.starts_with(stdout.trim_end()) && done.stderr.contains(going_on), "{}", done.stderr);
@@ -84,7 +85,12 @@ fn what_makes_no_sense_is_refused_with_a_line() {
     check("zero.toml", &TINY.replace("steps = 12", "steps = 0"), 2, "train.steps is 0: it must be 1 or more");
     check("levels.toml", &TINY.replace("[0.1, 0.5, 0.9]", "[0.5]"), 2, "an odd number of growing levels");
     check("lengths.toml", &TINY.replace("[8, 0.5]", "[0, 0.5]"), 2, "lengths of the training data");
-    check("from.toml", &TINY.replace("[model]", "from = \"nowhere\"\n[model]"), 2, "the model to begin from has a shape");
+    check(
+        "from.toml",
+        &TINY.replace("[model]", "from = \"nowhere\"\n[model]"),
+        2,
+        "the model to begin from has a shape",
+    );
     let folder_missing = TINY.replace("[data]", "[data]\nreal = \"nowhere\"\nreal_share = 0.5");
     check("real.toml", &folder_missing, 1, "nowhere");
     write(folder.path(), "tiny.toml", TINY);

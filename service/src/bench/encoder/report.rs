@@ -97,6 +97,25 @@ pub(super) fn line(row: &Row) -> String {
     }
 }
 
+/// The scan by itself: its name, `(d_in, r)`, and sequences and tokens of each.
+pub(super) const SCAN: &str = "selective scan alone, d_in=1536, n=16 8 x 8192";
+pub(super) const SCAN_SHAPE: (usize, usize) = (1536, 48);
+pub(super) const SCAN_BATCH: (usize, usize) = (8, 8192);
+/// The peer's, without the projection of dt that is part of ours.
+const SCAN_PEER_MS: f64 = 2.13;
+
+/// The row of the scan alone.
+pub(super) fn scan_line(ms: f64) -> String {
+    format!(
+        "{SCAN:63} {:>11} {:>10}   {:>11} {:>10} {:>6}",
+        significant(ms),
+        "-",
+        significant(SCAN_PEER_MS),
+        "-",
+        significant(SCAN_PEER_MS / ms)
+    )
+}
+
 /// A number with three digits that count.
 fn significant(value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 9")]
@@ -105,7 +124,7 @@ fn significant(value: f64) -> String {
 }
 
 /// All of it, for programs.
-pub(super) fn json(place: &Place, rows: &[Row]) -> Value {
+pub(super) fn json(place: &Place, rows: &[Row], scan_ms: Option<f64>) -> Value {
     let cases: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -139,6 +158,8 @@ pub(super) fn json(place: &Place, rows: &[Row]) -> Value {
         "warm_up": WARM_UP,
         "peer": PEER,
         "cases": cases,
+        "scan_ms": scan_ms,
+        "scan_peer_ms": SCAN_PEER_MS,
     })
 }
 
