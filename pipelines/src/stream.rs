@@ -13,6 +13,7 @@
 pub mod core;
 pub mod emit;
 mod error;
+pub mod files;
 pub mod job;
 mod member;
 mod producer;

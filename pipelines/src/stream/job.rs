@@ -9,13 +9,15 @@ use unspool_ingest::kafka::{
 };
 use unspool_model::Model;
 
-use super::{core::CoreOptions, emit::Renderer};
+use super::{core::CoreOptions, emit::Renderer, files::FilesOptions};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
     /// A topic.
     Topic(String),
+    /// Parquet files, with the dead letters beside them.
+    Files(FilesOptions),
     /// Standard output, a line each: at least once.
     Stdout,
 }
@@ -25,7 +27,7 @@ pub enum To {
 pub struct Output {
     /// Where outputs go.
     pub to: To,
-    /// The topic of dead letters; `None`: rejects are only counted.
+    /// The topic of dead letters; `None`: rejects are only counted, or go beside the files.
     pub rejects: Option<String>,
     /// Embeddings as bytes.
     pub binary: bool,
@@ -34,7 +36,7 @@ pub struct Output {
 /// How surely outputs are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Outputs and offsets in one transaction.
+    /// Outputs and offsets in one transaction, or in one file.
     #[default]
     ExactlyOnce,
     /// Outputs first, then offsets: after a crash some come again, with the same keys and headers.
@@ -148,6 +150,10 @@ impl StreamJob {
             "every": self.core.emit.every,
             "model": info.digest.to_string(),
         });
+        if let To::Files(_) = self.output.to {
+            // How far the job is, and where it was flushed, stands elsewhere then.
+            identity["output"] = "files".into();
+        }
         if !self.allow_route_change {
             identity["route"] = info.route.to_string().into();
         }

@@ -33,7 +33,7 @@ const SEAL: usize = 32;
 /// Snapshots kept of a partition.
 const KEPT: usize = 2;
 /// Unnamed files older than this were left by a crash.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+pub(super) const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// What a partition's snapshot holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,7 +216,8 @@ fn manifests(dir: &Path) -> Result<Vec<(i64, PathBuf)>> {
     Ok(files(dir)?.into_iter().filter_map(position).collect())
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// What stands in a folder; nothing where there is none.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Ok(all) => all.map(|entry| entry.map(|e| e.path()).map_err(|source| Error::io(dir, &source))).collect(),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(vec![]),
@@ -224,6 +225,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn age(path: &Path) -> Option<Duration> {
+/// How long ago a file was last written.
+pub(super) fn age(path: &Path) -> Option<Duration> {
     fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }

@@ -5,6 +5,7 @@
 //! all is dropped, and begun again from the committed offsets and the snapshots before them.
 
 mod batch;
+mod outlet;
 mod session;
 mod start;
 mod work;
@@ -20,7 +21,7 @@ use unspool_model::Model;
 use self::session::{Ended, Session};
 use super::{
     error::{Error, Result},
-    job::StreamJob,
+    job::{StreamJob, To},
     producer::Failed,
     progress::{Observer, Progress},
     snapshot::Snapshots,
@@ -42,7 +43,7 @@ const AWAY: Duration = Duration::from_secs(20);
 /// When the environment is bad, or trouble lasts too long.
 pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
     let plan = checked(job, model, stop)?;
-    if job.pace.idle_flush.is_some() {
+    if job.pace.idle_flush.is_some() && !matches!(job.output.to, To::Files(_)) {
         let admin = Admin::new(&job.connection)?;
         // Kept for as long as the snapshots are: a replay needs every mark after them.
         let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete")];

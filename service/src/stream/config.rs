@@ -14,6 +14,7 @@ use unspool_pipelines::stream::{
     Plan, StreamJob,
     core::CoreOptions,
     emit::{Emit, Every, Give},
+    files::FilesOptions,
     job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
     time::{Grid, Order, TimeOptions},
 };
@@ -72,11 +73,7 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
             states_bytes: file.run.states_bytes.unwrap_or(STATES_BYTES),
         },
         output: Output {
-            to: match (&file.output.topic, file.output.stdout) {
-                (Some(topic), false) => To::Topic(topic.clone()),
-                (None, true) => To::Stdout,
-                _ => return Err(Error::Usage("output: either `topic` or `stdout = true` is wanted".into())),
-            },
+            to: to(file)?,
             rejects: file.output.rejects.clone(),
             binary: file.output.binary,
         },
@@ -89,6 +86,28 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
         allow_route_change: args.allow_route_change,
         fields,
     })
+}
+
+/// Where outputs go.
+fn to(file: &File) -> Result<To> {
+    let output = &file.output;
+    let to = match (&output.topic, &output.parquet, output.stdout) {
+        (Some(topic), None, false) => To::Topic(topic.clone()),
+        (None, Some(dir), false) => {
+            let usual = FilesOptions::new(file.folder.join(dir));
+            return Ok(To::Files(FilesOptions {
+                file_bytes: output.file_bytes.unwrap_or(usual.file_bytes),
+                file_interval: output.file_interval_ms.map_or(usual.file_interval, Duration::from_millis),
+                ..usual
+            }));
+        }
+        (None, None, true) => To::Stdout,
+        _ => return Err(Error::Usage("output: one of `topic`, `parquet` and `stdout = true` is wanted".into())),
+    };
+    if output.file_bytes.is_some() || output.file_interval_ms.is_some() {
+        return Err(Error::Usage("output: `file_bytes` and `file_interval_ms` go with `parquet`".into()));
+    }
+    Ok(to)
 }
 
 fn connection(file: &File, args: &StreamArgs) -> Result<Connection> {
@@ -226,6 +245,17 @@ fn payloads(job: &StreamJob) -> String {
     job.registry.as_ref().map_or(kind.clone(), |registry| format!("{kind}, schemas of {}", registry.url))
 }
 
+/// Where outputs and dead letters go.
+fn outputs(job: &StreamJob) -> String {
+    match &job.output.to {
+        To::Topic(topic) => format!("topic {topic}"),
+        To::Files(FilesOptions { dir, file_bytes, file_interval }) => {
+            format!("Parquet files in {}, each named after {file_bytes} bytes or {file_interval:?}", dir.display())
+        }
+        To::Stdout => "standard output".to_owned(),
+    }
+}
+
 /// What `--check` prints: no secrets.
 pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
     let info = model.info();
@@ -245,6 +275,7 @@ pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
         ("time", format!("{} ({:?})", job.fields.time, job.fields.time_kind())),
         ("event time", format!("{:?}", job.core.time)),
         ("gives", format!("{:?}", job.core.emit)),
+        ("outputs", outputs(job)),
         ("guarantee", format!("{:?}", job.guarantee)),
         ("model", format!("{} {} ({})", info.name, info.digest, info.route)),
         ("state", format!("{} bytes a series", plan.state_bytes)),

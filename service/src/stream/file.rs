@@ -129,6 +129,12 @@ pub(crate) struct EventTimeFile {
 pub(crate) struct OutputFile {
     /// Either a topic...
     pub(crate) topic: Option<String>,
+    /// ... or a folder of Parquet files...
+    pub(crate) parquet: Option<PathBuf>,
+    /// (which get their names at this size, before the last compression,
+    pub(crate) file_bytes: Option<u64>,
+    /// or so long after they were begun)
+    pub(crate) file_interval_ms: Option<u64>,
     /// ... or standard output.
     #[serde(default)]
     pub(crate) stdout: bool,
