@@ -18,6 +18,7 @@ pub mod job;
 mod member;
 mod producer;
 mod progress;
+pub mod remote;
 pub mod snapshot;
 pub mod states;
 pub mod time;

@@ -9,7 +9,7 @@ use unspool_ingest::kafka::{
 };
 use unspool_model::Model;
 
-use super::{core::CoreOptions, emit::Renderer, files::FilesOptions};
+use super::{core::CoreOptions, emit::Renderer, files::FilesOptions, remote::StoreOptions};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,8 +123,10 @@ pub struct StreamJob {
     pub guarantee: Guarantee,
     /// Limits and pace.
     pub pace: Pace,
-    /// Where snapshots are kept: all workers of the job need the same folder.
+    /// Where snapshots are kept: all workers of the job need the same folder, or an object store.
     pub data_dir: PathBuf,
+    /// Where they are put too.
+    pub store: Option<StoreOptions>,
     /// States of another route go on, although no longer to the bits of an undisturbed run.
     pub allow_route_change: bool,
 }

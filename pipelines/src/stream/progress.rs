@@ -27,6 +27,8 @@ pub struct Progress {
     pub restores: u64,
     /// Snapshots made.
     pub snapshots: u64,
+    /// Snapshots put into the object store.
+    pub uploads: u64,
     /// Idle partitions flushed.
     pub flushes: u64,
     /// Partitions here.

@@ -170,6 +170,16 @@ impl Broker {
         (0..partitions).map(lag).fold(0, i64::saturating_add)
     }
 
+    /// How the broker sees a group.
+    fn members(&self, group: &str) -> String {
+        let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
+        let show = |group: &rdkafka::groups::GroupInfo| {
+            let members: Vec<&str> = group.members().iter().map(|member| member.id()).collect();
+            format!("{} is {} with members {members:?}", group.name(), group.state())
+        };
+        list.groups().iter().map(show).collect()
+    }
+
     /// Waits until a group has committed all records of a topic.
     pub(crate) fn wait_for(&self, group: &str, topic: &str, most: Duration) {
         let until = Instant::now() + most;
@@ -178,7 +188,11 @@ impl Broker {
             if lag == 0 {
                 return;
             }
-            assert!(Instant::now() < until, "{group}: {lag} records of {topic} are still not committed after {most:?}");
+            assert!(
+                Instant::now() < until,
+                "{group}: {lag} records of {topic} are still not committed after {most:?}; {}",
+                self.members(group)
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     }

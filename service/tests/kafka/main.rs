@@ -7,6 +7,8 @@ mod broker;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod scenarios;

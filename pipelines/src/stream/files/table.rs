@@ -81,7 +81,8 @@ impl Table {
                 Columns::Scores
             }
             Give::Forecast { .. } => {
-                let shape = model.series_shape().ok_or_else(|| Error::Settings("forecasts need a series model".into()))?;
+                let shape =
+                    model.series_shape().ok_or_else(|| Error::Settings("forecasts need a series model".into()))?;
                 fields.push(Field::new("step", DataType::UInt32, false));
                 fields.extend(shape.levels.iter().map(|level| double(&quantile(*level), true)));
                 Columns::Forecast(shape.levels.len())

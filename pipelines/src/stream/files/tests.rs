@@ -190,11 +190,10 @@ fn every_kind_of_output_has_its_columns() {
     values[wide] = f64::NAN;
     let forecast = rows(
         Give::Forecast { horizon: 2 },
-        vec![Given::Forecast(Forecast { levels, values, reason: None }), Given::Forecast(Forecast {
-            levels: vec![],
-            values: vec![],
-            reason: None,
-        })],
+        vec![
+            Given::Forecast(Forecast { levels, values, reason: None }),
+            Given::Forecast(Forecast { levels: vec![], values: vec![], reason: None }),
+        ],
     );
     assert_eq!((forecast.num_rows(), names(&forecast)[3].as_str(), names(&forecast).len()), (2, "step", 4 + wide));
     assert!(forecast.column(4).is_null(1) && forecast.column(5).is_valid(1));

@@ -55,7 +55,10 @@ pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
         topics.push((topic.clone(), admin.topic(topic)?));
     }
     let snapshots = job.data_dir.join("snapshots").join(&job.group.name).join(&job.topic);
-    let known_partitions = known(&snapshots, partitions)?;
+    let known_partitions = match super::remote(job)? {
+        Some(remote) => remote.known_partitions(partitions)?,
+        None => known(&snapshots, partitions)?,
+    };
     if partitions != known_partitions && (partitions < known_partitions || job.new_partitions == NewPartitions::Stop) {
         let problem = format!(
             "it has {partitions} partitions, and had {known_partitions} when this job began: keys may have moved away from \

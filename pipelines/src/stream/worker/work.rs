@@ -24,8 +24,8 @@ use super::{
         snapshot::Snapshots,
     },
     batch::{Batch, Letters, Mark},
-    session::Ended,
     outlet::Outlet,
+    session::Ended,
     start::{Choice, Chosen},
 };
 
@@ -297,6 +297,7 @@ impl Work<'_> {
 
     /// Makes the snapshots that are due.
     pub(super) fn save_due(&mut self, consumer: &Consumer) -> Result<(), Ended> {
+        self.progress.uploads = self.snapshots.uploaded()?;
         let due = self.here.iter().filter(|(partition, here)| here.due <= Instant::now() && self.may_save(**partition));
         let due: Vec<i32> = due.map(|(partition, _)| *partition).collect();
         for partition in due {
