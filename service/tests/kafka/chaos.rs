@@ -137,7 +137,14 @@ fn chaos((input, more): (&str, &'static str), acts: usize, seed: u64) {
     workers.swap_remove(0).kill();
     drop(done);
     let events = writes.join().unwrap();
-    broker.wait_for(wild.name, input, Duration::from_secs(120));
+    if !broker.comes_to_its_end(wild.name, input, Duration::from_secs(60)) {
+        // A broker (4.3.1) that crashed was seen to forget when a member's session ends: nothing but the member itself moves
+        // the group then. Anything else that keeps it from its end is ours.
+        assert_eq!(broker.members(wild.name).len(), 3, "the dead worker was given up, and nobody took its partitions");
+        println!("the broker holds on to the worker that is dead: it comes back");
+        workers.push(Worker::start(folder, "wild-3", &[file]));
+        broker.wait_for(wild.name, input, Duration::from_secs(120));
+    }
     for worker in &mut workers {
         worker.assert_runs();
     }
@@ -158,46 +165,6 @@ fn ten_disturbances_change_no_bit() {
 #[ignore = "needs Apache Kafka: .ci/kafka.sh"]
 fn ten_disturbances_change_no_file() {
     chaos(("chaos-files", FILES), 10, 3);
-}
-
-#[test]
-#[ignore = "probe"]
-fn probe_stays_dead() {
-    let (broker, folder) = (Broker::of_the_tests(), tempfile::tempdir().unwrap().keep());
-    let (folder, input) = (&folder, broker.unique("probe"));
-    broker.create(input, PARTITIONS, &[]);
-    let wild = Job { broker: &broker, input, name: format!("{input}-wild").leak(), more: SCORES };
-    let file = wild.write(folder, PARTITIONS);
-    let file = file.to_str().unwrap();
-    let start = |n: u64| Worker::start(folder, &format!("wild-{n}"), &[file]);
-    let mut workers: Vec<Worker> = (0..3).map(start).collect();
-    let (mut numbers, writer) = (Numbers(7), broker.writer());
-    writer.send(input, &events(&mut numbers, PARTITIONS, (0, 100)));
-    broker.wait_for(wild.name, input, Duration::from_secs(60));
-    for round in 0..30u64 {
-        let mut what = vec![];
-        for _ in 0..numbers.next(4) {
-            let victim = numbers.next(3) as usize;
-            let pause = numbers.next(1500);
-            what.push(format!("kill {victim} {pause}"));
-            workers.swap_remove(victim).kill();
-            thread::sleep(Duration::from_millis(pause));
-            workers.push(start(round));
-            if numbers.next(3) == 0 {
-                broker.restart();
-                what.push("broker".into());
-            }
-            thread::sleep(Duration::from_millis(numbers.next(3000)));
-        }
-        let victim = numbers.next(3) as usize;
-        workers.swap_remove(victim).kill();
-        println!("round {round}: {what:?}, {victim} stays dead");
-        writer.send(input, &events(&mut numbers, PARTITIONS, (100 + round * 100, 200 + round * 100)));
-        let began = Instant::now();
-        broker.wait_for(wild.name, input, Duration::from_secs(40));
-        println!("   {:?}", began.elapsed());
-        workers.push(start(round));
-    }
 }
 
 #[test]
