@@ -186,8 +186,7 @@ impl Files {
     /// Partitions whose files are large or old enough to get their names; with `all`, every one that has any.
     pub(super) fn due(&self, all: bool) -> Vec<i32> {
         let due = |draft: &Draft| {
-            all || draft.begun.elapsed() >= self.options.file_interval
-                || draft.rows.writer.bytes() as u64 >= self.options.file_bytes
+            all || draft.begun.elapsed() >= self.options.file_interval || draft.bytes() >= self.options.file_bytes
         };
         let parts = self.parts.iter().filter(|(_, part)| part.draft.as_ref().is_some_and(due));
         parts.map(|(partition, _)| *partition).collect()
@@ -242,6 +241,14 @@ fn refused(path: &Path, source: &std::io::Error) -> Unnamed {
     match source.kind() {
         AlreadyExists | NotFound => Unnamed::Taken(format!("another worker was first to write {}", path.display())),
         _ => Unnamed::Bad(Error::io(path, source)),
+    }
+}
+
+impl Draft {
+    /// Bytes of both files so far.
+    fn bytes(&self) -> u64 {
+        let rejects = self.rejects.as_ref().map_or(0, |half| half.writer.bytes());
+        (self.rows.writer.bytes() + rejects) as u64
     }
 }
 

@@ -26,6 +26,7 @@ on_apache_kafka! {
     scenarios::workers_leave_one_after_the_other,
     scenarios::encrypted_and_with_credentials,
     environment::metrics_tell_how_a_job_stands,
+    environment::tokens_that_nobody_has_signed,
     environment::states_move_through_an_object_store,
     environment::outputs_may_be_files,
     environment::a_full_disk_stops_a_job_that_then_goes_on,

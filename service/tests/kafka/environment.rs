@@ -73,6 +73,38 @@ pub(crate) fn metrics_tell_how_a_job_stands(broker: &Broker) {
     worker.stop();
 }
 
+pub(crate) fn tokens_that_nobody_has_signed(broker: &Broker) {
+    let scene = Scene::new(broker, "tokens", 1);
+    scene.broker.send(scene.input, &steps((0, 20)));
+    let (address, ca) = scene.broker.secure();
+    let (job, file) = scene.job("job", SCORES);
+    let with = |name: &str, settings: &str| {
+        let settings = format!(
+            "[kafka]\nbootstrap = '{address}'\n[kafka.settings]\n'security.protocol' = 'SASL_SSL'\n\
+             'sasl.mechanism' = 'OAUTHBEARER'\n'ssl.ca.location' = '{}'\n{settings}\n",
+            ca.display()
+        );
+        let text = std::fs::read_to_string(&file).unwrap();
+        let path = scene.folder().join(format!("{name}.toml"));
+        std::fs::write(&path, settings + &text[text.find("[input]").unwrap()..]).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let unsigned = "'enable.sasl.oauthbearer.unsecure.jwt' = true\n'sasl.oauthbearer.config' = 'principal=alice'";
+    scene.run(&(job, with("unsigned", unsigned)));
+    assert_eq!(scene.broker.read(&format!("{}-job-out", scene.input)).len(), 20);
+    let line = scene.refused(&[
+        &with(
+            "oidc",
+            "'sasl.oauthbearer.method' = 'oidc'\n'sasl.oauthbearer.token.endpoint.url' = 'http://127.0.0.1:1'",
+        ),
+        "--check",
+    ]);
+    assert!(
+        line.contains("the Kafka client refuses a setting") && line.contains("not supported in this build"),
+        "{line}"
+    );
+}
+
 /// Files of a folder and the folders in it.
 fn all_files(dir: &Path) -> Vec<PathBuf> {
     let Ok(all) = std::fs::read_dir(dir) else { return vec![] };
