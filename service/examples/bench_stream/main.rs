@@ -1,7 +1,9 @@
 //! How fast stream jobs are, beside a raw consumer and the encoder alone, on one machine with the broker:
 //! `.ci/kafka.sh start DIR; cargo run --release -p unspool --example bench_stream -- 127.0.0.1:19092`
+//! Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
 
 mod recovery;
+mod series;
 
 use std::{
     collections::HashMap,
@@ -46,6 +48,11 @@ const SECONDS: usize = 20;
 fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let bootstrap = arguments.first().cloned().ok_or("give a broker's address, HOST:PORT")?;
+    if let [mode, count, dir] = &arguments[..]
+        && mode == "series"
+    {
+        return series::run(count.parse()?, dir.as_ref(), 4 << 30);
+    }
     let connection = Connection { bootstrap, ..Connection::default() };
     let model = Arc::new(Model::series(RunOptions::cpu())?);
     if let [_, name, dir] = &arguments[..] {
