@@ -7,6 +7,7 @@
 //! [`Decoder`] is a pure function of the records given to it: no I/O, no clock. What it needs of a schema registry is
 //! fetched before it is called.
 
+pub mod any_bytes;
 pub mod client;
 mod decode;
 mod fields;

@@ -18,6 +18,10 @@ pub use self::{
     file::{Destination, FileSink},
     memory::{Committed, MemorySink},
 };
+pub(crate) use self::{
+    file::{problem, sync_folder},
+    parquet::Writer,
+};
 use crate::Result;
 
 /// Takes rows, rejects and the position behind them, and makes all of them durable together or none.

@@ -13,10 +13,12 @@
 pub mod core;
 pub mod emit;
 mod error;
+pub mod files;
 pub mod job;
 mod member;
 mod producer;
 mod progress;
+pub mod remote;
 pub mod snapshot;
 pub mod states;
 pub mod time;

@@ -42,14 +42,15 @@ job.toml:
   idle_flush_ms = 60000
   grid = 60000                       # with aggregate = "mean", last, min, max or sum
   [output]
-  topic = "scores"                   # or stdout = true, with guarantee = "at-least-once"
-  rejects = "dead-letters"
+  topic = "scores"                   # or parquet = "DIR", or stdout = true with guarantee = "at-least-once"
+  rejects = "dead-letters"           # of files: beside them, without being asked for
   give = "scores"                    # scores, forecasts (with horizon = 24) or embeddings
   every_events = 1                   # or every = 60000, in event time
   [group]
   name = "anomalies"
   [run]
-  data_dir = "unspool-data"          # the same for all workers of the job
+  data_dir = "unspool-data"          # the same for all workers of the job, or else
+  snapshot_store = "s3://bucket/jobs" # where they find each other's states (AWS_* in the environment)
 
 A worker killed at any instant loses nothing and repeats nothing: start it again, or let another one take over."#;
 

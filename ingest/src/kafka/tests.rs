@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 mod registered;
 
-use super::{Content, Decoded, Decoder, Fields, Format, Location, Record, RejectKind, TimeFrom, TimeUnit};
+use super::{Content, Decoded, Decoder, Fields, Format, Location, Record, TimeFrom, TimeUnit, any_bytes};
 
 fn fields(id: &str, time: &str, values: &[&str]) -> Fields {
     Fields {
@@ -177,25 +177,19 @@ fn arrow_streams() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     /// Whatever the bytes: a record is rows or one reject, and its neighbours are untouched.
     #[test]
-    fn any_bytes_are_rows_or_a_reject(bytes in prop::collection::vec(any::<u8>(), 0..200), which in 0usize..3, cut in any::<prop::sample::Index>()) {
-        let columns = ["id", "t", "v"].map(str::to_owned).to_vec();
-        let format = [Format::Json, Format::Csv { columns, delimiter: ',' }, Format::Arrow][which].clone();
-        let mut decoder = Decoder::new(&format, fields("key", "timestamp", &["v"])).unwrap();
-        let good: Vec<u8> = match which {
-            0 => br#"{"v":1}"#.to_vec(),
-            1 => b"a,5,1".to_vec(),
-            _ => ipc(vec![("v", std::sync::Arc::new(Float64Array::from(vec![1.0])))]),
-        };
-        // bytes put into a good payload reach further than random ones alone
-        let mut bad = good.clone();
-        let at = cut.index(good.len());
-        bad.splice(at..at, bytes.iter().copied());
-        let decoded = decoder.decode(&[record(&good), record(&bytes), record(&bad), record(&good)]);
-        let rows = shown(&decoded);
-        prop_assert_eq!(&rows[0], "k 1000 1.0");
-        prop_assert_eq!(&rows[decoded.rows.num_rows() - 1], "k 1000 1.0");
-        prop_assert!(decoded.rejects.iter().all(|r| matches!(r.kind, RejectKind::Payload | RejectKind::Field)));
+    fn any_bytes_are_rows_or_a_reject(kind in 0..any_bytes::KINDS, place in any::<u8>(), rest in prop::collection::vec(any::<u8>(), 0..200)) {
+        let bytes = [&[kind, place][..], &rest].concat();
+        prop_assert_eq!(any_bytes::check(&bytes), Ok(()));
+    }
+
+    /// As much for bytes that are mostly right: those of a good payload with some changed.
+    #[test]
+    fn few_wrong_bytes_are_rows_or_a_reject(kind in 0..any_bytes::KINDS, place in any::<u8>(), rest in "[{}\\[\\]\":,v0-9eE+. \\\\\n\r-]{0,12}") {
+        let bytes = [&[kind, place & !1][..], rest.as_bytes()].concat();
+        prop_assert_eq!(any_bytes::check(&bytes), Ok(()));
     }
 }

@@ -122,7 +122,7 @@ impl FileSink {
             // Those of an earlier run would be taken for this one's.
             remove(&rejects_path)?;
         }
-        sync_folder(path)
+        sync_folder(path).map_err(|source| Error::Output { path: path.to_owned(), problem: refusal(&source) })
     }
 }
 
@@ -209,10 +209,9 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes the new names durable.
-fn sync_folder(path: &Path) -> Result<()> {
-    let synced = File::open(folder(path)).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| Error::Output { path: path.to_owned(), problem: refusal(&source) })
+/// Makes the new name of a file or folder durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
 }
 
 fn folder(path: &Path) -> &Path {
@@ -223,7 +222,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// What the operating system said, without the wrapping of other crates where it can be found.
-fn problem(error: ParquetError) -> String {
+pub(crate) fn problem(error: ParquetError) -> String {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {

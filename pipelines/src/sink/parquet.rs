@@ -26,27 +26,37 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// A Parquet file being written.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     coalescer: BatchCoalescer,
     file: ArrowWriter<File>,
 }
 
 impl Writer {
     /// Starts a file of `schema`, with key-value metadata.
-    pub(super) fn new(file: File, schema: &SchemaRef, metadata: &[(String, String)]) -> Result<Self, ParquetError> {
+    pub(crate) fn new(file: File, schema: &SchemaRef, metadata: &[(String, String)]) -> Result<Self, ParquetError> {
         let coalescer = BatchCoalescer::new(Arc::clone(schema), WRITE_ROWS);
         let file = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties(schema, metadata)?))?;
         Ok(Self { coalescer, file })
     }
 
     /// Appends rows.
-    pub(super) fn write(&mut self, rows: RecordBatch) -> Result<(), ParquetError> {
+    pub(crate) fn write(&mut self, rows: RecordBatch) -> Result<(), ParquetError> {
         self.coalescer.push_batch(rows)?;
         self.write_completed()
     }
 
+    /// Puts a pair of key and value into the footer.
+    pub(crate) fn note(&mut self, key: &str, value: &str) {
+        self.file.append_key_value_metadata(KeyValue::new(key.to_owned(), value.to_owned()));
+    }
+
+    /// Its size so far, in bytes: what is written, and what the encoder holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.file.bytes_written() + self.file.in_progress_size()
+    }
+
     /// Writes what is left and the footer.
-    pub(super) fn close(mut self) -> Result<File, ParquetError> {
+    pub(crate) fn close(mut self) -> Result<File, ParquetError> {
         self.coalescer.finish_buffered_batch()?;
         self.write_completed()?;
         self.file.into_inner()

@@ -163,6 +163,7 @@ impl From<unspool_model::Error> for Error {
 pub(crate) fn problem(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full: free some space".into(),
+        io::ErrorKind::FileTooLarge => "the file would be larger than is allowed here: raise the limit".into(),
         io::ErrorKind::PermissionDenied => "this user may not write here: change the permissions".into(),
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only: name another folder".into(),
         _ => source.to_string(),

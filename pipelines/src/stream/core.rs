@@ -116,6 +116,7 @@ impl Core {
             Some(Manifest { time, next, segments, .. }) => (time, next, segments),
             None => (EventTime::default(), start, vec![]),
         };
+        snapshots.fetch(partition, &segments)?;
         self.states.begin(partition, &snapshots.partition(partition), &segments)?;
         self.parts.insert(partition, Part { time, next, emit_from });
         Ok(())

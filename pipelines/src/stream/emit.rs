@@ -10,6 +10,7 @@ use unspool_model::{Front, Model, Options, Pool, series::Forecast};
 use super::error::{Error, Result};
 
 pub use self::json::Renderer;
+pub(crate) use self::json::{quantile, score};
 
 /// What is given of each series.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

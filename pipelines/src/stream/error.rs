@@ -22,6 +22,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// The object store refused, or did not answer.
+    #[error("the object store {url}, {key}: {problem}; is it reachable, and may this job read and write there?")]
+    Store {
+        /// Where it is.
+        url: String,
+        /// The object or folder.
+        key: String,
+        /// What was asked, and what came of it.
+        problem: String,
+    },
     /// The snapshots are those of another job.
     #[error("{} holds snapshots of a job with other settings ({differ}): use those again, or name another data folder and group", path.display())]
     OtherJob {

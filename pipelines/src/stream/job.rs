@@ -9,13 +9,15 @@ use unspool_ingest::kafka::{
 };
 use unspool_model::Model;
 
-use super::{core::CoreOptions, emit::Renderer};
+use super::{core::CoreOptions, emit::Renderer, files::FilesOptions, remote::StoreOptions};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
     /// A topic.
     Topic(String),
+    /// Parquet files, with the dead letters beside them.
+    Files(FilesOptions),
     /// Standard output, a line each: at least once.
     Stdout,
 }
@@ -25,7 +27,7 @@ pub enum To {
 pub struct Output {
     /// Where outputs go.
     pub to: To,
-    /// The topic of dead letters; `None`: rejects are only counted.
+    /// The topic of dead letters; `None`: rejects are only counted, or go beside the files.
     pub rejects: Option<String>,
     /// Embeddings as bytes.
     pub binary: bool,
@@ -34,7 +36,7 @@ pub struct Output {
 /// How surely outputs are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Outputs and offsets in one transaction.
+    /// Outputs and offsets in one transaction, or in one file.
     #[default]
     ExactlyOnce,
     /// Outputs first, then offsets: after a crash some come again, with the same keys and headers.
@@ -121,8 +123,10 @@ pub struct StreamJob {
     pub guarantee: Guarantee,
     /// Limits and pace.
     pub pace: Pace,
-    /// Where snapshots are kept: all workers of the job need the same folder.
+    /// Where snapshots are kept: all workers of the job need the same folder, or an object store.
     pub data_dir: PathBuf,
+    /// Where they are put too.
+    pub store: Option<StoreOptions>,
     /// States of another route go on, although no longer to the bits of an undisturbed run.
     pub allow_route_change: bool,
 }
@@ -148,6 +152,10 @@ impl StreamJob {
             "every": self.core.emit.every,
             "model": info.digest.to_string(),
         });
+        if let To::Files(_) = self.output.to {
+            // How far the job is, and where it was flushed, stands elsewhere then.
+            identity["output"] = "files".into();
+        }
         if !self.allow_route_change {
             identity["route"] = info.route.to_string().into();
         }

@@ -19,7 +19,7 @@ pub struct Progress {
     pub outputs: u64,
     /// Rejects committed, by reason.
     pub rejects: BTreeMap<RejectKind, u64>,
-    /// Transactions committed.
+    /// Transactions committed, or files named.
     pub transactions: u64,
     /// Transactions given up.
     pub aborted: u64,
@@ -27,6 +27,8 @@ pub struct Progress {
     pub restores: u64,
     /// Snapshots made.
     pub snapshots: u64,
+    /// Snapshots put into the object store.
+    pub uploads: u64,
     /// Idle partitions flushed.
     pub flushes: u64,
     /// Partitions here.
@@ -61,7 +63,7 @@ pub trait Observer {
     /// After every batch, and now and then.
     fn progress(&mut self, progress: &Progress);
 
-    /// What was committed.
+    /// What was committed, or written into a file that is still to get its name.
     fn committed(&mut self, outputs: &[Output], rejects: &[Rejected]) {
         let _ = (outputs, rejects);
     }

@@ -12,11 +12,14 @@
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::{Error, Result},
+    remote::{Remote, Upload, Uploads},
     states::SegmentName,
     time::EventTime,
 };
@@ -31,9 +35,9 @@ use super::{
 const MAGIC: &[u8; 8] = b"UNSPSNP1";
 const SEAL: usize = 32;
 /// Snapshots kept of a partition.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
 /// Unnamed files older than this were left by a crash.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+pub(super) const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// What a partition's snapshot holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,13 +64,22 @@ pub(super) fn unique() -> String {
 pub struct Snapshots {
     dir: PathBuf,
     identity: String,
+    /// Where they are put too.
+    remote: Option<(Arc<Remote>, Arc<Uploads>)>,
 }
 
 impl Snapshots {
     /// Those in a folder, which need not exist yet; `identity` is a JSON object.
     #[must_use]
     pub fn new(dir: PathBuf, identity: String) -> Self {
-        Self { dir, identity }
+        Self { dir, identity, remote: None }
+    }
+
+    /// These, put into an object store too, and looked for there.
+    pub(super) fn in_store(self, remote: Remote) -> Self {
+        let remote = Arc::new(remote);
+        let uploads = Arc::new(Uploads::to(Arc::clone(&remote)));
+        Self { remote: Some((remote, uploads)), ..self }
     }
 
     /// A partition's folder.
@@ -81,11 +94,62 @@ impl Snapshots {
         &self.identity
     }
 
-    /// The newest whole snapshot at or before an offset.
+    /// The newest whole snapshot at or before an offset: of the folder, or of the store where that has a newer one.
     ///
     /// # Errors
-    /// When the folder cannot be read, or a snapshot is of another job.
+    /// When the folder or the store cannot be read, or a snapshot is of another job.
     pub fn newest(&self, partition: i32, at_or_before: i64) -> Result<Option<Manifest>> {
+        let here = self.newest_here(partition, at_or_before)?;
+        let Some((remote, _)) = &self.remote else { return Ok(here) };
+        let after = here.as_ref().map(|manifest| manifest.next);
+        let there = remote.newest(partition, (after, at_or_before))?;
+        there.iter().try_for_each(|manifest| self.own(manifest))?;
+        Ok(there.or(here))
+    }
+
+    /// Brings the segments of a snapshot into the folder that only the store has.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub(super) fn fetch(&self, partition: i32, segments: &[SegmentName]) -> Result<()> {
+        let Some((remote, _)) = &self.remote else { return Ok(()) };
+        let dir = self.partition(partition);
+        for segment in segments.iter().filter(|segment| !segment.is_in(&dir)) {
+            remote.fetch(partition, segment, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// Snapshots put into the store so far.
+    ///
+    /// # Errors
+    /// When it takes no more.
+    pub(super) fn uploaded(&self) -> Result<u64> {
+        self.remote.as_ref().map_or(Ok(0), |(_, uploads)| uploads.done())
+    }
+
+    /// Waits until the store has all of them, at most so long; whether it has.
+    ///
+    /// # Errors
+    /// When it takes no more.
+    pub(super) fn flush(&self, most: Duration) -> Result<bool> {
+        self.remote.as_ref().map_or(Ok(true), |(_, uploads)| uploads.flush(most))
+    }
+
+    /// Has a snapshot put that is in the folder.
+    fn upload(&self, partition: i32, (name, bytes): (String, Vec<u8>), manifest: &Manifest) -> Result<()> {
+        let Some((_, uploads)) = &self.remote else { return Ok(()) };
+        let dir = self.partition(partition);
+        let mut files = BTreeMap::new();
+        for segment in manifest.segments.iter().filter(|segment| !uploads.has(partition, &segment.name)) {
+            let path = dir.join(&segment.name);
+            files.insert(segment.name.clone(), File::open(&path).map_err(|source| Error::io(&path, &source))?);
+        }
+        uploads.put(Upload { partition, name, manifest: bytes, segments: manifest.segments.clone(), files });
+        Ok(())
+    }
+
+    fn newest_here(&self, partition: i32, at_or_before: i64) -> Result<Option<Manifest>> {
         let dir = self.partition(partition);
         let mut found = manifests(&dir)?;
         found.retain(|(next, _)| *next <= at_or_before);
@@ -129,6 +193,7 @@ impl Snapshots {
             let _ = fs::remove_file(&draft);
             Error::io(&path, &source)
         })?;
+        self.upload(partition, (format!("{name}.snapshot"), bytes), manifest)?;
         self.tidy(partition)
     }
 
@@ -191,32 +256,38 @@ impl Snapshots {
 
 impl Manifest {
     fn is_whole(&self, dir: &Path) -> bool {
-        let there =
-            |segment: &SegmentName| fs::metadata(dir.join(&segment.name)).is_ok_and(|m| m.len() == segment.bytes);
-        self.segments.iter().all(there)
+        self.segments.iter().all(|segment| segment.is_in(dir))
     }
 }
 
 fn read(path: &Path) -> Result<Manifest> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, &source))?;
+    decode(&bytes).map_err(|problem| Error::damaged(path, problem))
+}
+
+/// A manifest of its file's bytes.
+pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, String> {
     let body = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_at_checked(rest.len().checked_sub(SEAL)?));
-    let (body, seal) = body.ok_or_else(|| Error::damaged(path, "it is no snapshot"))?;
+    let (body, seal) = body.ok_or("it is no snapshot")?;
     if blake3::hash(body).as_bytes() != seal {
-        return Err(Error::damaged(path, "it does not match its checksum"));
+        return Err("it does not match its checksum".into());
     }
-    postcard::from_bytes(body).map_err(|e| Error::damaged(path, e.to_string()))
+    postcard::from_bytes(body).map_err(|e| e.to_string())
+}
+
+/// The position that a manifest's name tells; `None`: it is no manifest's.
+pub(super) fn position(name: &str) -> Option<i64> {
+    name.strip_suffix(".snapshot")?.split('-').next()?.parse().ok()
 }
 
 /// Position and path of each manifest.
 fn manifests(dir: &Path) -> Result<Vec<(i64, PathBuf)>> {
-    let position = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".snapshot")?;
-        Some((name.split('-').next()?.parse().ok()?, path))
-    };
-    Ok(files(dir)?.into_iter().filter_map(position).collect())
+    let positioned = |path: PathBuf| Some((position(path.file_name()?.to_str()?)?, path));
+    Ok(files(dir)?.into_iter().filter_map(positioned).collect())
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// What stands in a folder; nothing where there is none.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Ok(all) => all.map(|entry| entry.map(|e| e.path()).map_err(|source| Error::io(dir, &source))).collect(),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(vec![]),
@@ -224,6 +295,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn age(path: &Path) -> Option<Duration> {
+/// How long ago a file was last written.
+pub(super) fn age(path: &Path) -> Option<Duration> {
     fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }

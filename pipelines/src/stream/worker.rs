@@ -5,6 +5,7 @@
 //! all is dropped, and begun again from the committed offsets and the snapshots before them.
 
 mod batch;
+mod outlet;
 mod session;
 mod start;
 mod work;
@@ -20,9 +21,10 @@ use unspool_model::Model;
 use self::session::{Ended, Session};
 use super::{
     error::{Error, Result},
-    job::StreamJob,
+    job::{StreamJob, To},
     producer::Failed,
     progress::{Observer, Progress},
+    remote::Remote,
     snapshot::Snapshots,
 };
 use crate::Cancel;
@@ -33,6 +35,8 @@ pub use self::start::{Plan, check};
 /// member for another one for a while, another process of that name does so for ever.
 const MOST_FENCED: usize = 12;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a stop waits for the object store to take the last snapshots.
+const FLUSH: Duration = Duration::from_secs(15);
 /// How long a job that begins waits for a broker that does not answer.
 const AWAY: Duration = Duration::from_secs(20);
 
@@ -42,13 +46,16 @@ const AWAY: Duration = Duration::from_secs(20);
 /// When the environment is bad, or trouble lasts too long.
 pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
     let plan = checked(job, model, stop)?;
-    if job.pace.idle_flush.is_some() {
+    if job.pace.idle_flush.is_some() && !matches!(job.output.to, To::Files(_)) {
         let admin = Admin::new(&job.connection)?;
         // Kept for as long as the snapshots are: a replay needs every mark after them.
         let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
         admin.create(&job.flush_topic(), plan.partitions, &settings)?;
     }
-    let snapshots = Snapshots::new(plan.snapshots, job.identity(model));
+    let mut snapshots = Snapshots::new(plan.snapshots, job.identity(model));
+    if let Some(remote) = remote(job)? {
+        snapshots = snapshots.in_store(remote);
+    }
     let (mut progress, mut fenced, mut last) = (Progress::default(), vec![], Instant::now());
     loop {
         let before = progress.transactions;
@@ -59,7 +66,13 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         }
         fenced.retain(|at: &Instant| at.elapsed() < FENCED_WITHIN);
         let problem = match ended {
-            Ok(()) => return Ok(progress),
+            Ok(()) => {
+                if !snapshots.flush(FLUSH)? {
+                    observer
+                        .trouble("the last snapshots are not in the object store: elsewhere more has to be replayed");
+                }
+                return Ok(progress);
+            }
             Err(Ended::Bad(error)) => return Err(error),
             Err(Ended::Again(problem)) => problem,
             Err(Ended::Fenced(problem)) => {
@@ -84,6 +97,11 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         // Twice as long each time that this name was taken away, up to four seconds.
         wait(stop, Duration::from_millis(500) * (1 << fenced.len().min(3)));
     }
+}
+
+/// The job's part of the object store, if it has one.
+fn remote(job: &StreamJob) -> Result<Option<Remote>> {
+    job.store.as_ref().map(|store| Remote::open(store, (&job.group.name, &job.topic))).transpose()
 }
 
 /// As [`check`]; a broker that is just starting is waited for.

@@ -14,7 +14,9 @@ use unspool_pipelines::stream::{
     Plan, StreamJob,
     core::CoreOptions,
     emit::{Emit, Every, Give},
+    files::FilesOptions,
     job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
+    remote::StoreOptions,
     time::{Grid, Order, TimeOptions},
 };
 
@@ -33,6 +35,8 @@ const SESSION_TIMEOUT_MS: u32 = 10_000;
 const STATES_BYTES: usize = 4 << 30;
 /// Rows that wait for a partition's watermark, at most, where the file does not say.
 const WAITING_ROWS: usize = 100_000;
+/// How long one question to the object store may take, where the file does not say.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest gap of a grid that is filled, in cells: models forget over such a length.
 const MOST_MISSING: u32 = 4096;
 
@@ -71,24 +75,52 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
             emit: emit(&file.output, kind)?,
             states_bytes: file.run.states_bytes.unwrap_or(STATES_BYTES),
         },
-        output: Output {
-            to: match (&file.output.topic, file.output.stdout) {
-                (Some(topic), false) => To::Topic(topic.clone()),
-                (None, true) => To::Stdout,
-                _ => return Err(Error::Usage("output: either `topic` or `stdout = true` is wanted".into())),
-            },
-            rejects: file.output.rejects.clone(),
-            binary: file.output.binary,
-        },
+        output: Output { to: to(file)?, rejects: file.output.rejects.clone(), binary: file.output.binary },
         guarantee: match file.output.guarantee {
             GuaranteeFile::ExactlyOnce => Guarantee::ExactlyOnce,
             GuaranteeFile::AtLeastOnce => Guarantee::AtLeastOnce,
         },
         pace: pace(file)?,
         data_dir: data_dir(file, args),
+        store: store(file)?,
         allow_route_change: args.allow_route_change,
         fields,
     })
+}
+
+/// Where outputs go.
+fn to(file: &File) -> Result<To> {
+    let output = &file.output;
+    let to = match (&output.topic, &output.parquet, output.stdout) {
+        (Some(topic), None, false) => To::Topic(topic.clone()),
+        (None, Some(dir), false) => {
+            let usual = FilesOptions::new(file.folder.join(dir));
+            return Ok(To::Files(FilesOptions {
+                file_bytes: output.file_bytes.unwrap_or(usual.file_bytes),
+                file_interval: output.file_interval_ms.map_or(usual.file_interval, Duration::from_millis),
+                ..usual
+            }));
+        }
+        (None, None, true) => To::Stdout,
+        _ => return Err(Error::Usage("output: one of `topic`, `parquet` and `stdout = true` is wanted".into())),
+    };
+    if output.file_bytes.is_some() || output.file_interval_ms.is_some() {
+        return Err(Error::Usage("output: `file_bytes` and `file_interval_ms` go with `parquet`".into()));
+    }
+    Ok(to)
+}
+
+/// The object store of snapshots.
+fn store(file: &File) -> Result<Option<StoreOptions>> {
+    let run = &file.run;
+    let Some(url) = run.snapshot_store.clone() else {
+        if run.snapshot_store_timeout_ms.is_some() || !run.snapshot_store_settings.is_empty() {
+            return Err(Error::Usage("run.snapshot_store: settings of one are given, but not where it is".into()));
+        }
+        return Ok(None);
+    };
+    let timeout = run.snapshot_store_timeout_ms.map_or(STORE_TIMEOUT, Duration::from_millis);
+    Ok(Some(StoreOptions { url, settings: run.snapshot_store_settings.clone(), timeout }))
 }
 
 fn connection(file: &File, args: &StreamArgs) -> Result<Connection> {
@@ -226,6 +258,23 @@ fn payloads(job: &StreamJob) -> String {
     job.registry.as_ref().map_or(kind.clone(), |registry| format!("{kind}, schemas of {}", registry.url))
 }
 
+/// Where states are saved.
+fn snapshots(job: &StreamJob, plan: &Plan) -> String {
+    let store = job.store.as_ref().map_or(String::new(), |store| format!(" and {}", store.url));
+    format!("{}{store}, every {:?}", plan.snapshots.display(), job.pace.snapshot_interval)
+}
+
+/// Where outputs and dead letters go.
+fn outputs(job: &StreamJob) -> String {
+    match &job.output.to {
+        To::Topic(topic) => format!("topic {topic}"),
+        To::Files(FilesOptions { dir, file_bytes, file_interval }) => {
+            format!("Parquet files in {}, each named after {file_bytes} bytes or {file_interval:?}", dir.display())
+        }
+        To::Stdout => "standard output".to_owned(),
+    }
+}
+
 /// What `--check` prints: no secrets.
 pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
     let info = model.info();
@@ -245,11 +294,12 @@ pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
         ("time", format!("{} ({:?})", job.fields.time, job.fields.time_kind())),
         ("event time", format!("{:?}", job.core.time)),
         ("gives", format!("{:?}", job.core.emit)),
+        ("outputs", outputs(job)),
         ("guarantee", format!("{:?}", job.guarantee)),
         ("model", format!("{} {} ({})", info.name, info.digest, info.route)),
         ("state", format!("{} bytes a series", plan.state_bytes)),
         ("group", format!("{} ({member}, session {} ms)", job.group.name, job.group.session_timeout_ms)),
-        ("snapshots", format!("{}, every {:?}", plan.snapshots.display(), job.pace.snapshot_interval)),
+        ("snapshots", snapshots(job, plan)),
     ];
     lines.iter().map(|(name, value)| format!("{name:12} {value}\n")).collect()
 }

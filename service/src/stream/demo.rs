@@ -121,6 +121,7 @@ fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> Strea
         guarantee: Guarantee::ExactlyOnce,
         pace: Pace::default(),
         data_dir: data_dir.to_owned(),
+        store: None,
         allow_route_change: false,
     }
 }

@@ -52,6 +52,7 @@ fn describe() {
     describe_histogram!("unspool_stream_commit_seconds", "How long a commit took");
     describe_counter!("unspool_stream_restores_total", "Partitions begun, from a snapshot or from nothing");
     describe_counter!("unspool_stream_snapshots_total", "Snapshots made");
+    describe_counter!("unspool_stream_snapshot_uploads_total", "Snapshots put into the object store");
     describe_counter!("unspool_stream_flushes_total", "Idle partitions flushed");
     describe_gauge!("unspool_stream_lag_messages", "Messages that wait in the topic, by partition");
     describe_gauge!("unspool_stream_waiting_rows", "Rows that wait for the watermark, by partition");
@@ -84,6 +85,7 @@ impl Figures {
         }
         counter!("unspool_stream_restores_total").absolute(progress.restores);
         counter!("unspool_stream_snapshots_total").absolute(progress.snapshots);
+        counter!("unspool_stream_snapshot_uploads_total").absolute(progress.uploads);
         counter!("unspool_stream_flushes_total").absolute(progress.flushes);
         for (partition, here) in &progress.partitions {
             let partition = partition.to_string();

@@ -129,6 +129,12 @@ pub(crate) struct EventTimeFile {
 pub(crate) struct OutputFile {
     /// Either a topic...
     pub(crate) topic: Option<String>,
+    /// ... or a folder of Parquet files...
+    pub(crate) parquet: Option<PathBuf>,
+    /// (which get their names at this size, before the last compression,
+    pub(crate) file_bytes: Option<u64>,
+    /// or so long after they were begun)
+    pub(crate) file_interval_ms: Option<u64>,
     /// ... or standard output.
     #[serde(default)]
     pub(crate) stdout: bool,
@@ -192,6 +198,13 @@ pub(crate) enum ProtocolFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunFile {
     pub(crate) data_dir: Option<PathBuf>,
+    /// An object store for snapshots: `s3://BUCKET/PREFIX` or `file:///FOLDER`.
+    pub(crate) snapshot_store: Option<String>,
+    /// Its settings by their usual names (`aws_region`, ...).
+    #[serde(default)]
+    pub(crate) snapshot_store_settings: BTreeMap<String, String>,
+    /// How long one question to it may take.
+    pub(crate) snapshot_store_timeout_ms: Option<u64>,
     pub(crate) batch_records: Option<usize>,
     pub(crate) commit_interval_ms: Option<u64>,
     pub(crate) snapshot_interval_ms: Option<u64>,

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     process::Command,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -42,7 +43,11 @@ pub(crate) struct Got {
 #[derive(Clone)]
 pub(crate) struct Broker {
     dir: PathBuf,
+    /// Goes with the last of those who use it.
+    _folder: Option<Arc<tempfile::TempDir>>,
     pub address: String,
+    /// How long a scenario waits for a job to come to its end.
+    pub patience: Duration,
 }
 
 impl Broker {
@@ -52,7 +57,17 @@ impl Broker {
             std::env::var_os("UNSPOOL_TEST_KAFKA").expect("UNSPOOL_TEST_KAFKA: the folder of .ci/kafka.sh start"),
         );
         let port = std::fs::read_to_string(dir.join("1/port")).expect("a broker was started there");
-        Self { dir, address: format!("127.0.0.1:{}", port.trim()) }
+        Self { dir, _folder: None, address: format!("127.0.0.1:{}", port.trim()), patience: Duration::from_secs(60) }
+    }
+
+    /// One inside this process, of its own.
+    pub(crate) fn embedded(patience: Duration) -> Self {
+        let address = noida::kafka::spawn("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate.cert.pem()).unwrap();
+        let dir = folder.path().to_owned();
+        Self { dir, _folder: Some(Arc::new(folder)), address: address.to_string(), patience }
     }
 
     /// A name that no earlier run has used.
@@ -122,6 +137,20 @@ impl Broker {
         Writer(self.config().set("enable.idempotence", "true").create().unwrap())
     }
 
+    /// Leaves a transaction open behind a record that is never committed; whoever holds it says nothing more.
+    pub(crate) fn abandon(&self, topic: &str, timeout: Duration) -> BaseProducer {
+        let mut config = self.config();
+        let timeout = timeout.as_millis().to_string();
+        config.set("transactional.id", format!("{topic}-abandoned")).set("transaction.timeout.ms", &timeout);
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(ASK).unwrap();
+        producer.begin_transaction().unwrap();
+        let record: BaseRecord<'_, str, str> = BaseRecord::to(topic).partition(0).key("a").payload("never committed");
+        producer.send(record).unwrap();
+        producer.flush(ASK).unwrap();
+        producer
+    }
+
     fn consumer(&self, group: &str) -> BaseConsumer {
         let mut config = self.config();
         config.set("group.id", group).set("isolation.level", "read_committed").set("enable.auto.commit", "false");
@@ -170,17 +199,31 @@ impl Broker {
         (0..partitions).map(lag).fold(0, i64::saturating_add)
     }
 
-    /// Waits until a group has committed all records of a topic.
-    pub(crate) fn wait_for(&self, group: &str, topic: &str, most: Duration) {
+    /// The members of a group, as the broker sees it.
+    pub(crate) fn members(&self, group: &str) -> Vec<String> {
+        let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
+        list.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect()
+    }
+
+    /// Waits until a group has committed all records of a topic; whether it has.
+    pub(crate) fn comes_to_its_end(&self, group: &str, topic: &str, most: Duration) -> bool {
         let until = Instant::now() + most;
-        loop {
-            let lag = self.lag(group, topic);
-            if lag == 0 {
-                return;
+        while Instant::now() < until {
+            if self.lag(group, topic) == 0 {
+                return true;
             }
-            assert!(Instant::now() < until, "{group}: {lag} records of {topic} are still not committed after {most:?}");
             std::thread::sleep(Duration::from_millis(200));
         }
+        false
+    }
+
+    /// Waits until a group has committed all records of a topic.
+    pub(crate) fn wait_for(&self, group: &str, topic: &str, most: Duration) {
+        let (lag, members) = match self.comes_to_its_end(group, topic, most) {
+            true => return,
+            false => (self.lag(group, topic), self.members(group)),
+        };
+        panic!("{group}: {lag} records of {topic} are still not committed after {most:?}; members: {members:?}");
     }
 }
 

@@ -21,11 +21,14 @@ const BURST: u64 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
 const SCORES: &str = "[event_time]\nlateness = 8\n[output]\ngive = 'scores'\n";
+const FILES: &str = "[event_time]\nlateness = 8\n[output]\ngive = 'scores'\nfile_interval_ms = 600\n";
 
 /// Runs the job undisturbed.
-fn calm(broker: &Broker, folder: &Path, input: &str) -> Job<'static> {
+fn calm(broker: &Broker, folder: &Path, wild: &Job<'_>) -> Job<'static> {
+    let input = wild.input;
     let name: &'static str = format!("{input}-calm").leak();
-    let job = Job { broker: Box::leak(Box::new(broker.clone())), input: input.to_owned().leak(), name, more: SCORES };
+    let more = wild.more.to_owned().leak();
+    let job = Job { broker: Box::leak(Box::new(broker.clone())), input: input.to_owned().leak(), name, more };
     let file = job.write(folder, PARTITIONS);
     let worker = Worker::start(folder, "calm", &[file.to_str().unwrap()]);
     broker.wait_for(job.name, input, Duration::from_secs(120));
@@ -42,8 +45,9 @@ fn by_series(all: Vec<Got>) -> BTreeMap<String, Vec<Got>> {
     by
 }
 
-fn assert_same(broker: &Broker, (calm, wild): (&Job<'_>, &Job<'_>)) {
-    let (expected, found) = (by_series(broker.read(&calm.out())), by_series(broker.read(&wild.out())));
+fn assert_same(folder: &Path, (calm, wild): (&Job<'_>, &Job<'_>)) {
+    let ((expected, mut letters), (found, mut letters_found)) = (calm.given(folder), wild.given(folder));
+    let (expected, found) = (by_series(expected), by_series(found));
     assert!(expected.len() == 40 && expected.values().all(|all| all.len() > 10), "the test has little to say");
     for (series, expected) in &expected {
         let found = found.get(series).map_or(&[][..], |all| &all[..]);
@@ -57,14 +61,10 @@ fn assert_same(broker: &Broker, (calm, wild): (&Job<'_>, &Job<'_>)) {
         );
     }
     assert_eq!(found.len(), expected.len());
-    let sorted = |topic: String| {
-        let mut all = broker.read(&topic);
-        all.sort();
-        all
-    };
-    let (expected, found) = (sorted(calm.dead()), sorted(wild.dead()));
-    assert!(!expected.is_empty());
-    assert_eq!(found, expected, "dead letters");
+    letters.sort();
+    letters_found.sort();
+    assert!(!letters.is_empty());
+    assert_eq!(letters_found, letters, "dead letters");
 }
 
 /// One act of violence.
@@ -95,12 +95,12 @@ fn disturb(numbers: &mut Numbers, (broker, folder, file): (&Broker, &Path, &str)
     }
 }
 
-fn chaos(input: &str, acts: usize, seed: u64) {
+fn chaos((input, more): (&str, &'static str), acts: usize, seed: u64) {
     // The folder is kept when the test fails: the workers' logs are in it.
     let (broker, folder) = (Broker::of_the_tests(), tempfile::tempdir().unwrap().keep());
     let (folder, input) = (&folder, broker.unique(input));
     broker.create(input, PARTITIONS, &[]);
-    let wild = Job { broker: &broker, input, name: format!("{input}-wild").leak(), more: SCORES };
+    let wild = Job { broker: &broker, input, name: format!("{input}-wild").leak(), more };
     let file = wild.write(folder, PARTITIONS);
     let file = file.to_str().unwrap();
     let mut workers: Vec<Worker> = (0..3).map(|n| Worker::start(folder, &format!("wild-{n}"), &[file])).collect();
@@ -137,25 +137,38 @@ fn chaos(input: &str, acts: usize, seed: u64) {
     workers.swap_remove(0).kill();
     drop(done);
     let events = writes.join().unwrap();
-    broker.wait_for(wild.name, input, Duration::from_secs(120));
+    if !broker.comes_to_its_end(wild.name, input, Duration::from_secs(60)) {
+        // A broker (4.3.1) that crashed was seen to forget when a member's session ends: nothing but the member itself moves
+        // the group then. Anything else that keeps it from its end is ours.
+        assert_eq!(broker.members(wild.name).len(), 3, "the dead worker was given up, and nobody took its partitions");
+        println!("the broker holds on to the worker that is dead: it comes back");
+        workers.push(Worker::start(folder, "wild-3", &[file]));
+        broker.wait_for(wild.name, input, Duration::from_secs(120));
+    }
     for worker in &mut workers {
         worker.assert_runs();
     }
     workers.into_iter().for_each(Worker::stop);
     println!("{acts} disturbances and {events} events in {:?}", began.elapsed());
-    let calm = calm(&broker, folder, input);
-    assert_same(&broker, (&calm, &wild));
+    let calm = calm(&broker, folder, &wild);
+    assert_same(folder, (&calm, &wild));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
 #[ignore = "needs Apache Kafka: .ci/kafka.sh"]
 fn ten_disturbances_change_no_bit() {
-    chaos("chaos-short", 10, 1);
+    chaos(("chaos-short", SCORES), 10, 1);
+}
+
+#[test]
+#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
+fn ten_disturbances_change_no_file() {
+    chaos(("chaos-files", FILES), 10, 3);
 }
 
 #[test]
 #[ignore = "needs Apache Kafka, and a quarter of an hour"]
 fn two_hundred_disturbances_change_no_bit() {
-    chaos("chaos-long", 200, 2);
+    chaos(("chaos-long", SCORES), 200, 2);
 }

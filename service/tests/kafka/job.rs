@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::broker::{Broker, Sent};
+use crate::{
+    broker::{Broker, Got, Sent},
+    files,
+};
 
 /// A job of the tests.
 pub(crate) struct Job<'a> {
     pub broker: &'a Broker,
     pub input: &'a str,
-    /// The group; outputs go to `NAME-out`, dead letters to `NAME-dead`.
+    /// The group; outputs go to topic or folder `NAME-out`, dead letters to topic `NAME-dead`.
     pub name: &'a str,
     /// More lines of the file, section by section.
     pub more: &'a str,
@@ -17,8 +20,10 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// Makes the topics and writes the file.
     pub(crate) fn write(&self, folder: &Path, partitions: i32) -> PathBuf {
-        self.broker.create(&self.out(), partitions, &[]);
-        self.broker.create(&self.dead(), 1, &[]);
+        if !self.in_files() {
+            self.broker.create(&self.out(), partitions, &[]);
+            self.broker.create(&self.dead(), 1, &[]);
+        }
         let path = folder.join(format!("{}.toml", self.name));
         let (name, input, address) = (self.name, self.input, &self.broker.address);
         let (out, dead, more) = (self.out(), self.dead(), self.more);
@@ -27,6 +32,7 @@ impl Job<'_> {
                 "input" => {
                     format!("topic = '{input}'\nseries = 'key'\ntime = 'field:t'\ntime_unit = 'step'\nvalues = ['v']")
                 }
+                "output" if self.in_files() => format!("parquet = '{out}'"),
                 "output" => format!("topic = '{out}'\nrejects = '{dead}'"),
                 "group" => format!("name = '{name}'\nsession_timeout_ms = 6000"),
                 "run" if more.contains("snapshot_interval_ms") => format!("data_dir = 'data-{name}'"),
@@ -39,6 +45,19 @@ impl Job<'_> {
         });
         std::fs::write(&path, format!("[kafka]\nbootstrap = '{address}'\n{}", sections.concat())).unwrap();
         path
+    }
+
+    /// Whether outputs go to files: they are to be rolled by time then.
+    fn in_files(&self) -> bool {
+        self.more.contains("file_interval_ms")
+    }
+
+    /// What was given: outputs, each partition's or series' in order, and dead letters.
+    pub(crate) fn given(&self, folder: &Path) -> (Vec<Got>, Vec<Got>) {
+        if self.in_files() {
+            return files::read(&folder.join(self.out()), self.input);
+        }
+        (self.broker.read(&self.out()), self.broker.read(&self.dead()))
     }
 
     pub(crate) fn out(&self) -> String {

@@ -3,9 +3,17 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod apache;
+#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod chaos;
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
+mod environment;
+#[cfg(test)]
+mod files;
 #[cfg(test)]
 mod job;
 #[cfg(test)]

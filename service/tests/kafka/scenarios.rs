@@ -8,11 +8,11 @@ use crate::{
     worker::Worker,
 };
 
-const SCORES: &str = "[output]\ngive = 'scores'\n";
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SCORES: &str = "[output]\ngive = 'scores'\n";
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Events of one series in order, one a step.
-fn steps((from, to): (u64, u64)) -> Vec<Sent> {
+pub(crate) fn steps((from, to): (u64, u64)) -> Vec<Sent> {
     let step = |t: u64| Sent {
         key: Some("a".into()),
         payload: Some(format!("{{\"t\":{t},\"v\":{}}}", (t as f64 / 7.0).sin())),
@@ -22,61 +22,59 @@ fn steps((from, to): (u64, u64)) -> Vec<Sent> {
 }
 
 /// A broker, a folder, and a job on topics of its own.
-struct Scene {
-    broker: Broker,
+pub(crate) struct Scene {
+    pub broker: Broker,
     folder: tempfile::TempDir,
-    input: &'static str,
+    pub input: &'static str,
     partitions: i32,
 }
 
 impl Scene {
-    fn new(name: &str, partitions: i32) -> Self {
-        let broker = Broker::of_the_tests();
+    pub(crate) fn new(broker: &Broker, name: &str, partitions: i32) -> Self {
+        let broker = broker.clone();
         let input = broker.unique(name);
         broker.create(input, partitions, &[]);
         Self { broker, folder: tempfile::tempdir().unwrap(), input, partitions }
     }
 
     /// A job `NAME`, and its file.
-    fn job(&self, name: &str, more: &'static str) -> (Job<'_>, String) {
+    pub(crate) fn job(&self, name: &str, more: &'static str) -> (Job<'_>, String) {
         let name = format!("{}-{name}", self.input).leak();
         let job = Job { broker: &self.broker, input: self.input, name, more };
         let file = job.write(self.folder.path(), self.partitions).to_str().unwrap().to_owned();
         (job, file)
     }
 
-    fn start(&self, name: &str, arguments: &[&str]) -> Worker {
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Worker {
         Worker::start(self.folder.path(), name, arguments)
     }
 
     /// Runs a job until it has committed all there is.
-    fn run(&self, (job, file): &(Job<'_>, String)) {
+    pub(crate) fn run(&self, (job, file): &(Job<'_>, String)) {
         let worker = self.start("run", &[file]);
-        self.broker.wait_for(job.name, self.input, SOON);
+        self.broker.wait_for(job.name, self.input, self.broker.patience);
         worker.stop();
     }
 
     /// Starts what must refuse to run, and gives its last line.
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
         let mut worker = self.start("refused", arguments);
         let status = worker.ended(SOON);
         assert!(!status.success());
         worker.log().lines().last().unwrap_or_default().to_owned()
     }
 
-    fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-fn payloads(all: &[Got]) -> Vec<&str> {
+pub(crate) fn payloads(all: &[Got]) -> Vec<&str> {
     all.iter().map(|got| &got.payload[..]).collect()
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn a_stop_and_a_start_go_on_where_it_was() {
-    let scene = Scene::new("stop", 1);
+pub(crate) fn a_stop_and_a_start_go_on_where_it_was(broker: &Broker) {
+    let scene = Scene::new(broker, "stop", 1);
     scene.broker.send(scene.input, &steps((0, 100)));
     let halves = scene.job("halves", SCORES);
     scene.run(&halves);
@@ -93,15 +91,10 @@ fn a_stop_and_a_start_go_on_where_it_was() {
     assert_eq!(whole[7].headers["unspool-source"], format!("{}/0/7", scene.input));
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn forecasts_embeddings_and_the_broker_side_protocol() {
-    let scene = Scene::new("kinds", 2);
+pub(crate) fn forecasts_and_embeddings(broker: &Broker) {
+    let scene = Scene::new(broker, "kinds", 2);
     scene.broker.send(scene.input, &events(&mut Numbers(3), 2, (0, 2000)));
-    let forecasts = scene.job(
-        "forecasts",
-        "[output]\ngive = 'forecasts'\nhorizon = 3\nevery_events = 4\n[group]\nprotocol = 'consumer'\n",
-    );
+    let forecasts = scene.job("forecasts", "[output]\ngive = 'forecasts'\nhorizon = 3\nevery_events = 4\n");
     scene.run(&forecasts);
     let given = scene.broker.read(&forecasts.0.out());
     assert!(given.len() > 30 && given.len().is_multiple_of(3), "{}", given.len());
@@ -112,10 +105,64 @@ fn forecasts_embeddings_and_the_broker_side_protocol() {
     assert!(!given.is_empty() && given.iter().all(|got| got.payload.contains("\"embedding\":[")));
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn an_idle_flush_is_committed_and_replayed() {
-    let scene = Scene::new("idle", 1);
+pub(crate) fn the_broker_may_assign(broker: &Broker) {
+    let scene = Scene::new(broker, "kip848", 2);
+    scene.broker.send(scene.input, &events(&mut Numbers(3), 2, (0, 300)));
+    let assigned = scene.job("assigned", "[output]\ngive = 'scores'\n[group]\nprotocol = 'consumer'\n");
+    scene.run(&assigned);
+    let classic = scene.job("classic", SCORES);
+    scene.run(&classic);
+    let all = |job: &Job<'_>| {
+        let mut all = scene.broker.read(&job.out());
+        all.sort();
+        all
+    };
+    assert!(all(&classic.0).len() > 200);
+    assert_eq!(all(&assigned.0), all(&classic.0));
+}
+
+pub(crate) fn an_abandoned_transaction_ends(broker: &Broker) {
+    let scene = Scene::new(broker, "abandoned", 1);
+    let abandoned = scene.broker.abandon(scene.input, Duration::from_secs(3));
+    scene.broker.send(scene.input, &steps((0, 50)));
+    let (job, file) = scene.job("job", SCORES);
+    let worker = scene.start("run", &[&file]);
+    let until = std::time::Instant::now() + scene.broker.patience;
+    // what was never committed is never read, and what follows it is read all the same
+    while scene.broker.read(&job.out()).len() < 50 {
+        assert!(std::time::Instant::now() < until, "the events behind an abandoned transaction do not come");
+    }
+    worker.stop();
+    assert_eq!(scene.broker.read(&job.out()).len(), 50);
+    assert_eq!(scene.broker.read(&job.dead()).len(), 0);
+    drop(abandoned);
+}
+
+pub(crate) fn another_worker_takes_over(broker: &Broker) {
+    let scene = Scene::new(broker, "takeover", 4);
+    let (job, file) = scene.job("job", SCORES);
+    for part in 0..3u64 {
+        let worker = scene.start("killed", &[&file, "--member", &format!("member-{part}")]);
+        scene.broker.send(scene.input, &events(&mut Numbers(part), 4, (1000 * part, 1000 * part + 1000)));
+        std::thread::sleep(Duration::from_millis(700 * (part + 1)));
+        worker.kill();
+    }
+    scene.run(&(job, file));
+    let plain = scene.job("plain", SCORES);
+    scene.run(&plain);
+    let of = |name: &str| scene.broker.read(&format!("{}-{name}-out", scene.input));
+    let by_key = |all: Vec<Got>| {
+        let mut by = std::collections::BTreeMap::<String, Vec<Got>>::new();
+        all.into_iter().for_each(|got| by.entry(got.key.clone()).or_default().push(got));
+        by
+    };
+    let expected = by_key(of("plain"));
+    assert_eq!(expected.len(), 40);
+    assert_eq!(by_key(of("job")), expected);
+}
+
+pub(crate) fn an_idle_flush_is_committed_and_replayed(broker: &Broker) {
+    let scene = Scene::new(broker, "idle", 1);
     let more = "[event_time]\nlateness = 1000\nidle_flush_ms = 700\n[output]\ngive = 'scores'\n[run]\nsnapshot_interval_ms = 600000\n";
     let (job, file) = scene.job("job", more);
     scene.broker.send(scene.input, &steps((0, 50)));
@@ -141,10 +188,8 @@ fn an_idle_flush_is_committed_and_replayed() {
     assert_eq!(payloads(&marks), ["{\"offset\":50}", "{\"offset\":80}"]);
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn at_least_once_loses_nothing() {
-    let scene = Scene::new("atleast", 1);
+pub(crate) fn at_least_once_loses_nothing(broker: &Broker) {
+    let scene = Scene::new(broker, "atleast", 1);
     let (job, file) = scene.job("job", "[output]\ngive = 'scores'\nguarantee = 'at-least-once'\n");
     for part in 0..3 {
         scene.broker.send(scene.input, &steps((part * 100, part * 100 + 100)));
@@ -163,10 +208,8 @@ fn at_least_once_loses_nothing() {
     assert_eq!(given, once, "what comes twice is the same to the bit");
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn outputs_may_be_lines_of_text() {
-    let scene = Scene::new("lines", 1);
+pub(crate) fn outputs_may_be_lines_of_text(broker: &Broker) {
+    let scene = Scene::new(broker, "lines", 1);
     scene.broker.send(scene.input, &steps((0, 60)));
     let plain = scene.job("plain", SCORES);
     scene.run(&plain);
@@ -182,10 +225,8 @@ fn outputs_may_be_lines_of_text() {
     assert_eq!(lines, payloads(&scene.broker.read(&plain.0.out())));
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn what_stands_in_the_way_is_said() {
-    let scene = Scene::new("refusals", 2);
+pub(crate) fn what_stands_in_the_way_is_said(broker: &Broker) {
+    let scene = Scene::new(broker, "refusals", 2);
     let (job, file) = scene.job("job", SCORES);
     scene.broker.send(scene.input, &steps((0, 50)));
     let check = |arguments: &[&str], expected: &str| {
@@ -222,10 +263,8 @@ fn what_stands_in_the_way_is_said() {
     check(&[&file], "it has 3 partitions, and had 2 when this job began");
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn too_many_rejects_stop_the_job_if_that_is_asked() {
-    let scene = Scene::new("rejects", 1);
+pub(crate) fn too_many_rejects_stop_the_job_if_that_is_asked(broker: &Broker) {
+    let scene = Scene::new(broker, "rejects", 1);
     let bad = Sent { key: Some("a".into()), payload: Some("?".into()), ..Sent::default() };
     scene.broker.send(scene.input, &vec![bad; 1500]);
     let (job, file) = scene.job("job", "[output]\ngive = 'scores'\n[run]\nmax_reject_share = 0.5\n");
@@ -237,10 +276,8 @@ fn too_many_rejects_stop_the_job_if_that_is_asked() {
     assert_eq!(dead[0].headers["unspool-source"], format!("{}/0/0", scene.input));
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn workers_leave_one_after_the_other() {
-    let scene = Scene::new("leave", 8);
+pub(crate) fn workers_leave_one_after_the_other(broker: &Broker) {
+    let scene = Scene::new(broker, "leave", 8);
     let (job, file) = scene.job("job", SCORES);
     for _ in 0..3 {
         scene.broker.send(scene.input, &events(&mut Numbers(5), 8, (0, 200)));
@@ -250,10 +287,8 @@ fn workers_leave_one_after_the_other() {
     }
 }
 
-#[test]
-#[ignore = "needs Apache Kafka: .ci/kafka.sh"]
-fn encrypted_and_with_credentials() {
-    let scene = Scene::new("secure", 1);
+pub(crate) fn encrypted_and_with_credentials(broker: &Broker) {
+    let scene = Scene::new(broker, "secure", 1);
     scene.broker.send(scene.input, &steps((0, 20)));
     let (address, ca) = scene.broker.secure();
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {

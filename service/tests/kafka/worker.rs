@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+fn binary() -> std::ffi::OsString {
+    std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into())
+}
+
 /// A worker.
 pub(crate) struct Worker {
     child: Child,
@@ -18,10 +22,21 @@ impl Worker {
     pub(crate) fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
         let log = folder.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).unwrap();
-        let binary = std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary());
         command.arg("stream").args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG");
         command.env("UNSPOOL_THREADS", "1").stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    /// As [`Worker::start`], but it may write no file longer than 1 MB.
+    pub(crate) fn limited(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let mut command = Command::new("sh");
+        // a write beyond the limit is an error then, not the end of the process
+        command.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" stream \"$@\""]).arg(binary()).args(arguments);
+        command.current_dir(folder).env_remove("UNSPOOL_LOG").env("UNSPOOL_THREADS", "1");
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         Self { child: command.spawn().unwrap(), log }
     }
 

@@ -266,6 +266,16 @@ impl Consumer {
         Ok(self.client.commit(&list, rdkafka::consumer::CommitMode::Sync)?)
     }
 
+    /// Commits offsets without waiting for the answer, which is for nobody.
+    ///
+    /// # Errors
+    /// When an offset is none.
+    pub fn commit_soon(&self, offsets: &[(i32, i64)]) -> Result<()> {
+        let list = self.offsets(offsets)?;
+        let _ = self.client.commit(&list, rdkafka::consumer::CommitMode::Async);
+        Ok(())
+    }
+
     /// Next offsets as the client wants them.
     ///
     /// # Errors

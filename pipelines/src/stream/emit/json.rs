@@ -49,7 +49,7 @@ impl Renderer {
         match &output.content {
             Given::Score { value, p_value } => {
                 let p_value = Some(*p_value).filter(|p| !p.is_nan());
-                let score = p_value.map(|p| 0.0 - libm::log10(p));
+                let score = p_value.map(score);
                 vec![self.row(output, Score { value: *value, p_value, score })]
             }
             Given::Embedding(embedding) if self.binary => {
@@ -81,6 +81,11 @@ impl Renderer {
         let instant = DateTime::from_timestamp_micros(time).filter(|_| self.time == TimeKind::Timestamp);
         instant.map_or(Time::Step(time), |at| Time::Instant(at.to_rfc3339_opts(SecondsFormat::AutoSi, true)))
     }
+}
+
+/// The score of a p-value: how many powers of ten it is unlikely.
+pub(crate) fn score(p_value: f64) -> f64 {
+    0.0 - libm::log10(p_value)
 }
 
 /// A quantile's name: its level in percent.

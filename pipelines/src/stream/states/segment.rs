@@ -33,6 +33,13 @@ pub struct SegmentName {
     pub bytes: u64,
 }
 
+impl SegmentName {
+    /// Whether the file is in a folder, with its length.
+    pub(in crate::stream) fn is_in(&self, dir: &Path) -> bool {
+        fs::metadata(dir.join(&self.name)).is_ok_and(|metadata| metadata.len() == self.bytes)
+    }
+}
+
 /// An entry's place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {

@@ -92,7 +92,7 @@ impl Letters {
             renderer: job.renderer(),
             topic: match &job.output.to {
                 To::Topic(topic) => Some(topic.clone()),
-                To::Stdout => None,
+                To::Files(_) | To::Stdout => None,
             },
             rejects: job.output.rejects.clone(),
             marks: job.flush_topic(),

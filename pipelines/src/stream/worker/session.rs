@@ -16,12 +16,14 @@ use super::{
     super::{
         core::Core,
         error::Error,
-        job::{Guarantee, StreamJob},
+        files::Files,
+        job::{Guarantee, StreamJob, To},
         producer::Producer,
         progress::{Observer, Progress},
         snapshot::Snapshots,
     },
     batch::{Batch, Letters},
+    outlet::Outlet,
     start::starter,
     work::{At, Work},
 };
@@ -67,12 +69,13 @@ impl<'a> Session<'a> {
         progress: &'a mut Progress,
     ) -> Result<Self, Ended> {
         let timeout = job.pace.transaction_timeout;
-        let producer = match job.guarantee {
-            Guarantee::ExactlyOnce => {
+        let outlet = match (&job.output.to, job.guarantee) {
+            (To::Files(options), _) => Outlet::Files(Box::new(Files::new(job, options, model)?)),
+            (_, Guarantee::ExactlyOnce) => {
                 let id = format!("{}-{}", job.group.name, job.group.member);
-                Producer::transactional(&job.connection, &id, timeout)?
+                Outlet::Broker(Producer::transactional(&job.connection, &id, timeout)?)
             }
-            Guarantee::AtLeastOnce => Producer::idempotent(&job.connection, timeout)?,
+            (_, Guarantee::AtLeastOnce) => Outlet::Broker(Producer::idempotent(&job.connection, timeout)?),
         };
         let core = Core::new(Arc::clone(model), &job.core)?;
         let decoder = Decoder::new(&job.format, job.fields.clone()).map_err(|e| Ended::Bad(Error::Settings(e)))?;
@@ -83,7 +86,7 @@ impl<'a> Session<'a> {
             job,
             snapshots,
             progress,
-            producer,
+            outlet,
             core,
             decoder,
             registry: job.registry.clone().map(Registry::new),
@@ -118,12 +121,14 @@ impl<'a> Session<'a> {
                 }
                 work.flush_idle(&at, observer)?;
             }
+            work.name_files(&consumer, false)?;
             work.save_due(&consumer)?;
             if busy || work.told.elapsed() > QUIET {
                 work.progress.batch_took = begun.elapsed();
                 work.tell(observer);
             }
         }
+        work.name_files(&consumer, true)?;
         for partition in work.core.partitions() {
             work.save(partition)?;
         }

@@ -12,6 +12,7 @@ use unspool_model::{Front, Model};
 
 use super::super::{
     error::{Error, Result},
+    files::{self, Tail},
     job::{Begin, Guarantee, NewPartitions, StreamJob, To},
     snapshot::{Manifest, Snapshots, unique},
 };
@@ -37,10 +38,7 @@ pub struct Plan {
 /// What stands in the way, and what to do.
 pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
     takes(job, model)?;
-    if job.output.to == To::Stdout && job.guarantee == Guarantee::ExactlyOnce {
-        let problem = "standard output has no transactions: say guarantee = \"at-least-once\"";
-        return Err(Error::Settings(problem.into()));
-    }
+    gives(job)?;
     let state = model.save(&model.open(&job.core.emit.options(model)?)?)?;
     let admin = Admin::new(&job.connection)?;
     let input = admin.topic(&job.topic)?;
@@ -57,7 +55,10 @@ pub fn check(job: &StreamJob, model: &Model) -> Result<Plan> {
         topics.push((topic.clone(), admin.topic(topic)?));
     }
     let snapshots = job.data_dir.join("snapshots").join(&job.group.name).join(&job.topic);
-    let known_partitions = known(&snapshots, partitions)?;
+    let known_partitions = match super::remote(job)? {
+        Some(remote) => remote.known_partitions(partitions)?,
+        None => known(&snapshots, partitions)?,
+    };
     if partitions != known_partitions && (partitions < known_partitions || job.new_partitions == NewPartitions::Stop) {
         let problem = format!(
             "it has {partitions} partitions, and had {known_partitions} when this job began: keys may have moved away from \
@@ -82,6 +83,27 @@ fn takes(job: &StreamJob, model: &Model) -> Result<()> {
     }
 }
 
+/// Whether outputs can go where they are to go.
+fn gives(job: &StreamJob) -> Result<()> {
+    let problem = match (&job.output.to, job.guarantee) {
+        (To::Stdout, Guarantee::ExactlyOnce) => {
+            "standard output has no transactions: say guarantee = \"at-least-once\""
+        }
+        (To::Files(_), Guarantee::AtLeastOnce) => "files are written exactly once: leave output.guarantee out",
+        (To::Files(_), _) if job.output.rejects.is_some() => {
+            "dead letters go beside the files of outputs: leave output.rejects out"
+        }
+        (To::Files(options), _) => {
+            let failed = |source: io::Error| Error::io(&options.dir, &source);
+            fs::create_dir_all(&options.dir).map_err(failed)?;
+            // Only writing shows whether one may.
+            return tempfile::tempfile_in(&options.dir).map(drop).map_err(failed);
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Settings(problem.into()))
+}
+
 /// The number of partitions noted when the job first began; noted now if it never was.
 fn known(dir: &Path, partitions: i32) -> Result<i32> {
     let path = dir.join("partitions");
@@ -99,20 +121,53 @@ fn known(dir: &Path, partitions: i32) -> Result<i32> {
     }
 }
 
-/// Snapshots chosen inside the client's callback, for the worker to load after the poll.
-pub(super) type Chosen = Arc<Mutex<HashMap<i32, Option<Manifest>>>>;
+/// Where a partition begins.
+#[derive(Default)]
+pub(super) struct Choice {
+    /// The snapshot to begin from.
+    pub manifest: Option<Manifest>,
+    /// The first offset of which nothing was given yet; `None`: nothing ever was.
+    pub committed: Option<i64>,
+    /// The end of its files.
+    pub tail: Tail,
+}
+
+/// What was chosen inside the client's callback, for the worker to load after the poll.
+pub(super) type Chosen = Arc<Mutex<HashMap<i32, Choice>>>;
 
 /// Tells the client where to begin each partition, and leaves the snapshot for the worker.
 pub(super) fn starter(job: &StreamJob, snapshots: &Snapshots, known: i32) -> (Start, Chosen) {
     let chosen = Chosen::default();
     let (left, snapshots, begin, fresh) = (Arc::clone(&chosen), snapshots.clone(), job.begin, job.new_partitions);
+    let folder = if let To::Files(options) = &job.output.to { Some(files::folder(job, options)) } else { None };
     let start = move |assigned: &Assigned| {
         let new = assigned.partition >= known;
         if new && fresh == NewPartitions::Stop {
             return Err("the topic has grown; say on_new_partitions = \"fresh-state\" or begin anew".to_owned());
         }
-        let (offset, manifest) = place(&snapshots, assigned, if new { Begin::Earliest } else { begin })?;
-        left.lock().unwrap_or_else(PoisonError::into_inner).insert(assigned.partition, manifest);
+        let begin = if new { Begin::Earliest } else { begin };
+        let (offset, choice) = match &folder {
+            None => {
+                let (offset, manifest) = place(&snapshots, assigned, begin)?;
+                (offset, Choice { manifest, committed: assigned.committed, tail: Tail::default() })
+            }
+            Some(folder) => {
+                let tail = folder.tail(assigned.partition).map_err(|e| e.to_string())?;
+                let committed = tail.next.or(assigned.committed);
+                let (offset, manifest) = place(&snapshots, &Assigned { committed, ..*assigned }, begin)?;
+                // What the group has committed is told after a file has its name.
+                if assigned.committed > tail.next.or(Some(offset)) {
+                    return Err(format!(
+                        "the group has committed offset {}, but its outputs end before that in {}: name the folder that \
+                         they were written to (the newest file of a partition must stay there), or begin a new group",
+                        assigned.committed.unwrap_or_default(),
+                        folder.dir().display()
+                    ));
+                }
+                (offset, Choice { manifest, committed, tail })
+            }
+        };
+        left.lock().unwrap_or_else(PoisonError::into_inner).insert(assigned.partition, choice);
         Ok(offset)
     };
     (Box::new(start), chosen)

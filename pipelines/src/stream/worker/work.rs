@@ -19,13 +19,14 @@ use super::{
         core::{Core, Processed},
         error::Error,
         job::{Guarantee, StreamJob, To},
-        producer::{Letter, Producer},
+        producer::Letter,
         progress::{Observer, PartitionProgress, Progress},
         snapshot::Snapshots,
     },
     batch::{Batch, Letters, Mark},
+    outlet::Outlet,
     session::Ended,
-    start::Chosen,
+    start::{Choice, Chosen},
 };
 
 /// Messages that a share of rejects is taken of.
@@ -33,8 +34,8 @@ const SHARE_OF: u64 = 1000;
 
 /// What the worker keeps of a partition.
 pub(super) struct Here {
-    /// The committed offset.
-    committed: i64,
+    /// The committed offset, or how far its files reach.
+    pub committed: i64,
     /// Marks of flushes that are still to be replayed.
     marks: VecDeque<i64>,
     /// When the last record came, or the last flush was.
@@ -59,7 +60,7 @@ pub(super) struct Work<'a> {
     pub job: &'a StreamJob,
     pub snapshots: &'a Snapshots,
     pub progress: &'a mut Progress,
-    pub producer: Producer,
+    pub outlet: Outlet,
     pub core: Core,
     pub decoder: Decoder,
     pub registry: Option<Registry>,
@@ -81,6 +82,7 @@ impl Work<'_> {
                     // All that it did is committed; whoever comes next has less to replay.
                     self.save(partition)?;
                     self.core.drop_partition(partition);
+                    self.outlet.drop_partition(partition);
                     self.here.remove(&partition);
                     self.progress.partitions.remove(&partition);
                 }
@@ -90,17 +92,19 @@ impl Work<'_> {
     }
 
     fn begin(&mut self, consumer: &Consumer, assigned: Assigned, start: i64) -> Result<(), Ended> {
-        let Assigned { partition, committed, low, high } = assigned;
-        let manifest = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition).flatten();
+        let Assigned { partition, low, high, .. } = assigned;
+        let choice = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        let Choice { manifest, committed, tail } = choice.unwrap_or_default();
         let saved = manifest.as_ref().map(|manifest| manifest.next);
         let emit_from = committed.unwrap_or(start);
         self.core.begin((partition, start, emit_from), self.snapshots, manifest)?;
-        let marks = match self.job.pace.idle_flush {
-            Some(_) => {
+        let marks = match (&mut self.outlet, self.job.pace.idle_flush) {
+            (Outlet::Files(files), _) => files.begin(partition, (tail, emit_from), start)?.into(),
+            (Outlet::Broker(_), Some(_)) => {
                 let payloads = read_all(&self.job.connection, &self.job.flush_topic(), partition)?;
                 Mark::within(&payloads, (start, emit_from))
             }
-            None => VecDeque::new(),
+            (Outlet::Broker(_), None) => VecDeque::new(),
         };
         let now = Instant::now();
         // Partitions take turns, so that not all are saved at once.
@@ -235,13 +239,23 @@ impl Work<'_> {
             return Ok(());
         }
         let begun = Instant::now();
+        let producer = match &mut self.outlet {
+            Outlet::Files(files) => {
+                for (partition, next) in offsets {
+                    files.take(partition, (next, marked(partition)), given)?;
+                }
+                observer.committed(&given.outputs, &given.rejects);
+                return Ok(());
+            }
+            Outlet::Broker(producer) => producer,
+        };
         let mut letters = self.letters.outputs(&given.outputs);
         letters.extend(self.letters.rejects(&given.rejects));
         letters.extend(marks.iter().map(|(_, letter)| letter.clone()));
         match self.job.guarantee {
-            Guarantee::ExactlyOnce => self.producer.commit(&letters, &at.consumer.offsets(&offsets)?, at.group)?,
+            Guarantee::ExactlyOnce => producer.commit(&letters, &at.consumer.offsets(&offsets)?, at.group)?,
             Guarantee::AtLeastOnce => {
-                self.producer.deliver(&letters)?;
+                producer.deliver(&letters)?;
                 if self.job.output.to == To::Stdout {
                     print(&self.letters.lines(&given.outputs))?;
                 }
@@ -283,7 +297,9 @@ impl Work<'_> {
 
     /// Makes the snapshots that are due.
     pub(super) fn save_due(&mut self, consumer: &Consumer) -> Result<(), Ended> {
-        let due: Vec<i32> = self.here.iter().filter(|(_, here)| here.due <= Instant::now()).map(|(p, _)| *p).collect();
+        self.progress.uploads = self.snapshots.uploaded()?;
+        let due = self.here.iter().filter(|(partition, here)| here.due <= Instant::now() && self.may_save(**partition));
+        let due: Vec<i32> = due.map(|(partition, _)| *partition).collect();
         for partition in due {
             self.save(partition)?;
             let kept = consumer.watermarks(partition);
@@ -295,8 +311,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Makes a snapshot of a partition, unless it stands where the last one was made.
+    /// Whether a partition stands where all is committed: what is in files without names may still be given up.
+    fn may_save(&self, partition: i32) -> bool {
+        self.here.get(&partition).is_some_and(|here| self.core.next(partition) <= Some(here.committed))
+    }
+
+    /// Makes a snapshot of a partition, unless it stands where the last one was made, or further than what is committed.
     pub(super) fn save(&mut self, partition: i32) -> Result<(), Ended> {
+        if !self.may_save(partition) {
+            return Ok(());
+        }
         let next = self.core.next(partition);
         let Some(here) = self.here.get_mut(&partition).filter(|here| here.saved != next) else { return Ok(()) };
         self.core.snapshot(partition, self.snapshots)?;

@@ -1,5 +1,9 @@
 //! How fast stream jobs are, beside a raw consumer and the encoder alone, on one machine with the broker:
 //! `.ci/kafka.sh start DIR; cargo run --release -p unspool --example bench_stream -- 127.0.0.1:19092`
+//! Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
+
+mod recovery;
+mod series;
 
 use std::{
     collections::HashMap,
@@ -42,9 +46,18 @@ const RATE: usize = 2000;
 const SECONDS: usize = 20;
 
 fn main() -> Done {
-    let bootstrap = std::env::args().nth(1).ok_or("give a broker's address, HOST:PORT")?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let bootstrap = arguments.first().cloned().ok_or("give a broker's address, HOST:PORT")?;
+    if let [mode, count, dir] = &arguments[..]
+        && mode == "series"
+    {
+        return series::run(count.parse()?, dir.as_ref(), 4 << 30);
+    }
     let connection = Connection { bootstrap, ..Connection::default() };
     let model = Arc::new(Model::series(RunOptions::cpu())?);
+    if let [_, name, dir] = &arguments[..] {
+        return recovery::victim(&job(&connection, name, dir.as_ref()), &model);
+    }
     println!(
         "{} messages of {SERIES} series, {PARTITIONS} partitions; {} ({})",
         MESSAGES,
@@ -61,7 +74,7 @@ fn main() -> Done {
     let admin = Admin::new(&connection)?;
     admin.create(&job.topic, PARTITIONS, &[])?;
     admin.create(&scores(&name), PARTITIONS, &[])?;
-    fill(&connection, &job.topic)?;
+    fill(&connection, &job.topic, MESSAGES)?;
     let raw = raw(&connection, &job.topic)?;
     println!("raw consumer                        {raw:>9.0} messages/s");
     let whole = whole(&job, &model)?;
@@ -69,7 +82,8 @@ fn main() -> Done {
         "the whole job, exactly once         {whole:>9.0} messages/s: {:.0} % of the slower of the two",
         100.0 * whole / raw.min(encoder)
     );
-    latency(&connection, (&admin, &model), folder.path())
+    latency(&connection, (&admin, &model), folder.path())?;
+    recovery::run(&connection, (&admin, &model))
 }
 
 fn fields() -> Fields {
@@ -125,9 +139,9 @@ fn encoder(model: &Model) -> Done<f64> {
     Ok(events as f64 / began.elapsed().as_secs_f64())
 }
 
-fn fill(connection: &Connection, topic: &str) -> Done {
+fn fill(connection: &Connection, topic: &str, messages: usize) -> Done {
     let writer = Writer::new(connection)?;
-    for n in 0..MESSAGES {
+    for n in 0..messages {
         let (key, payload) = payload(n);
         writer.write(topic, (n % SERIES % PARTITIONS as usize) as i32, (&key, &payload))?;
     }
@@ -180,6 +194,7 @@ fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> Strea
         guarantee: Guarantee::ExactlyOnce,
         pace: Pace::default(),
         data_dir: data_dir.to_owned(),
+        store: None,
         allow_route_change: false,
     }
 }
