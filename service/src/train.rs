@@ -52,7 +52,7 @@ series.toml, with the defaults of what may be left out:
   checkpoint_steps = 500
   log_steps = 50
 
-RUN holds log.jsonl, loss.svg, checkpoints/ and, at the end, model/ with its card. A run that was killed goes on from its
+Relative paths start at the file's own folder. RUN holds log.jsonl, loss.svg, checkpoints/ and, at the end, model/ with its card. A run that was killed goes on from its
 last checkpoint with the same bits as an undisturbed one on the same device."#;
 
 /// `unspool train`.

@@ -126,6 +126,11 @@ impl Default for TrainOptions {
     }
 }
 
+/// The most patches of a batch, as the kernels of GPUs take them.
+const MOST_PATCHES: u64 = 1 << 22;
+/// The largest weights that are drawn, in bytes; the projections are nearly all of them.
+const MOST_BYTES: u128 = 4 << 30;
+
 impl TrainConfig {
     /// Checks that the numbers make sense.
     ///
@@ -134,13 +139,14 @@ impl TrainConfig {
     pub fn check(&self) -> Result<(), TrainError> {
         let t = &self.train;
         let one = |name: &'static str, value: u64| (name, value as f64, value >= 1, "1 or more");
+        let up_to = |name, value: u64, most: u64, expected| (name, value as f64, (1..=most).contains(&value), expected);
         let share =
             |name: &'static str, value: f64| (name, value, (0.0..1.0).contains(&value), "from 0 to less than 1");
         let some = |name: &'static str, value: f64| (name, value, value > 0.0 && value.is_finite(), "more than 0");
         let checks = [
             one("train.steps", t.steps),
-            one("train.patches", t.patches as u64),
-            one("train.batches", t.batches as u64),
+            up_to("train.batches", t.batches as u64, 65_536, "from 1 to 65536"),
+            up_to("train.patches", (t.patches / t.batches.max(1)) as u64, MOST_PATCHES, "1 to 4194304 for each batch"),
             one("train.checkpoint_steps", t.checkpoint_steps),
             one("train.log_steps", t.log_steps),
             one("train.keep", t.keep as u64),
@@ -179,6 +185,11 @@ impl TrainConfig {
             return Ok(weights.deepened(layers, self.data.seed)?);
         }
         let ModelOptions { d, layers, n, patch, horizon, levels, seed } = self.model.clone().unwrap_or_default();
+        let bytes = 24 * layers as u128 * (d as u128 * d as u128 + d as u128 * n as u128);
+        if bytes > MOST_BYTES {
+            let (value, expected) = (format!("{} GiB of weights", bytes >> 30), "4 GiB at most: d, layers, n");
+            return Err(TrainError::Option { option: "model", value, expected });
+        }
         let mut config = Config { layers, vocab: 0, ..Config::mamba1(d) };
         if let MixerConfig::Mamba1 { n: states, .. } = &mut config.mixer {
             *states = n;

@@ -51,6 +51,8 @@ use serde::{Deserialize, Serialize};
 
 use self::{draws::Draws, masks::Masks, real::Real};
 
+/// The most patches of a window.
+const LONGEST: usize = 65_536;
 /// The index of a step's own draws, which no window has.
 const OF_STEP: u64 = u64::MAX;
 /// About so many values are a thread's work at a time.
@@ -258,11 +260,11 @@ fn check(options: &DataOptions, patch: usize, tokens: usize) -> Result<(), DataE
     if !(0.0..=1.0).contains(&share) {
         return refuse("real_share", share.to_string(), "a share of windows, from 0 to 1");
     }
-    if lengths.iter().any(|&(patches, share)| patches == 0 || !share.is_finite() || share < 0.0) {
+    if lengths.iter().any(|&(patches, share)| !(1..=LONGEST).contains(&patches) || !share.is_finite() || share < 0.0) {
         return refuse(
             "lengths",
             format!("{lengths:?}"),
-            "pairs of a number of patches from 1 on and a share from 0 on",
+            "pairs of a number of patches, from 1 to 65536, and a share from 0 on",
         );
     }
     if !lengths.iter().any(|&(_, share)| share > 0.0) {

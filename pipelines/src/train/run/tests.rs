@@ -145,6 +145,9 @@ fn options_that_make_no_sense_are_refused() {
         assert!(error.contains(expected), "{error}");
     };
     check(&|c| c.train.steps = 0, "train.steps is 0: it must be 1 or more");
+    check(&|c| c.train.patches = usize::MAX, "1 to 4194304 for each batch");
+    check(&|c| (c.train.patches, c.train.batches) = (3, 4), "train.patches is 0");
+    check(&|c| c.model.as_mut().unwrap().d = 1 << 30, "GiB of weights");
     check(&|c| c.train.rate = f64::NAN, "train.rate is NaN");
     check(&|c| c.train.average = 1.0, "train.average is 1");
     check(&|c| c.layers = Some(3), "layers is without `from`");
