@@ -1,14 +1,14 @@
 //! A series model's step: patches in, the gradients of its quantile loss out, without a detour over the host.
 
 use super::{
-    Address, Training, TrainingError,
+    Address, Precision, Training, TrainingError,
     args::{Product, Quantiles},
     batch::Batch,
-    launch::{Matrix, Partial, int},
+    launch::{Matrix, Partial, f64_sums, int},
     layout::DensePlaces,
     memory::{Block, Places},
     pass::{TrainingGradients, TrainingTape},
-    shape::SeriesEnds,
+    shape::{Padded, SeriesEnds},
 };
 
 /// Patches of windows packed end to end, and what is known of the values after each.
@@ -35,6 +35,7 @@ pub struct SeriesInput<'a> {
 }
 
 /// The rows of the networks around the backbone, on the card.
+#[derive(Clone, Copy)]
 struct Ends {
     /// `[t, f]`, f32 and rows.
     features_f32: Address,
@@ -44,8 +45,7 @@ struct Ends {
     /// The backbone's output in rows, `[t, d]`.
     hidden: Address,
     head: Inner,
-    /// f32, and their gradients in rows, `[t, outputs]`.
-    outputs: Address,
+    /// The gradients of the outputs in rows, `[t, outputs]`; the outputs are the quantiles'.
     d_outputs: Address,
     /// f32 `[t, d]`
     d_hidden: Address,
@@ -53,7 +53,6 @@ struct Ends {
     d_inner: Address,
     quantiles: Quantiles,
     sums: Address,
-    _memory: Block,
 }
 
 /// Inner rows of a network before and after SiLU, `[t, h]`.
@@ -61,6 +60,46 @@ struct Ends {
 struct Inner {
     up: Address,
     s: Address,
+}
+
+impl Ends {
+    fn place(
+        places: &mut Places,
+        (p, shape): (&Padded, SeriesEnds),
+        precision: Precision,
+        input: &SeriesInput<'_>,
+    ) -> Self {
+        let (t, width, stride) = (input.firsts.len(), shape.padded_features(), shape.outputs().next_multiple_of(8));
+        let mut f32 = |count: usize| places.take(count, 4);
+        let (features_f32, d_hidden) = (f32(t * width), f32(t * p.d));
+        let (values, marks) = (f32(input.values.len()), f32(input.marks.len().div_ceil(4)));
+        let [firsts, anchors, steps, weights, losses] = [(); 5].map(|()| f32(t));
+        let (outputs, levels) = (f32(t * stride), f32(shape.levels));
+        let sums = f32(2 * f64_sums(t).max(1));
+        let mut rows = |width: usize| places.take(t * width, precision.bytes());
+        let features = if precision == Precision::Bf16 { rows(width) } else { features_f32 };
+        let mut inner = || Inner { up: rows(p.hidden()), s: rows(p.hidden()) };
+        let (embed, head) = (inner(), inner());
+        let [hidden, d_outputs, d_inner] = [p.d, stride, p.hidden()].map(rows);
+        let [tokens, reach, count, stride, within] = [t, shape.reach, shape.levels, stride, shape.within].map(int);
+        let quantiles = Quantiles {
+            outputs,
+            levels,
+            values,
+            marks,
+            firsts,
+            anchors,
+            steps,
+            weights,
+            losses,
+            tokens,
+            reach,
+            count,
+            stride,
+            within,
+        };
+        Self { features_f32, features, width, embed, hidden, head, d_outputs, d_hidden, d_inner, quantiles, sums }
+    }
 }
 
 impl SeriesInput<'_> {
@@ -93,7 +132,7 @@ impl Training {
     /// When the shape has no [`SeriesEnds`], the input's sizes do not go together, or memory does not suffice.
     pub fn series_gradients(&self, input: &SeriesInput<'_>) -> Result<TrainingGradients, TrainingError> {
         let [embed, head] = self.ends()?;
-        let (ends, tape) = self.series_forward(input)?;
+        let (ends, tape, _memory) = self.series_forward(input)?;
         let (l, p, t) = (&self.launcher, &self.launcher.p, tape.tokens());
         l.quantile_loss(ends.quantiles, ends.d_outputs)?;
         l.report_loss((ends.quantiles.losses, t), ends.sums, self.address(&self.report))?;
@@ -119,20 +158,20 @@ impl Training {
     /// # Errors
     /// As [`Self::series_gradients`].
     pub fn series_outputs(&self, input: &SeriesInput<'_>) -> Result<Vec<f32>, TrainingError> {
-        let (ends, tape) = self.series_forward(input)?;
+        let (ends, tape, _memory) = self.series_forward(input)?;
         let outputs = self.launcher.p.shape.series.map_or(0, |ends| ends.outputs());
         let widths = [outputs, ends.quantiles.width()];
-        self.staging.copy_out(&self.launcher.gpu, ends.outputs, tape.tokens(), widths)
+        self.staging.copy_out(&self.launcher.gpu, ends.quantiles.outputs, tape.tokens(), widths)
     }
 
-    fn series_forward(&self, input: &SeriesInput<'_>) -> Result<(Ends, TrainingTape), TrainingError> {
+    fn series_forward(&self, input: &SeriesInput<'_>) -> Result<(Ends, TrainingTape, Block), TrainingError> {
         let ([embed, head], shape) = (self.ends()?, self.launcher.p.shape.series);
         let t = input.check(&shape.ok_or_else(no_ends)?)?;
         let (l, p) = (&self.launcher, &self.launcher.p);
-        let ends = self.take_ends(input)?;
+        let (mut ends, memory) = self.take_ends(input)?;
         let tape = self.tape(Batch::new(&l.gpu, input.offsets, (t, p.scan_blocks()[1]))?)?;
         if t == 0 {
-            return Ok((ends, tape));
+            return Ok((ends, tape, memory));
         }
         if self.narrow.is_some() {
             l.narrow(ends.features_f32, t * ends.width, ends.features)?;
@@ -140,15 +179,14 @@ impl Training {
         let first = Matrix::new(tape.first(), p.d);
         self.dense(&embed, t, (Matrix::new(ends.features, ends.width), first), ends.embed)?;
         self.run_layers(&tape)?;
-        let mut ends = ends;
         if self.narrow.is_some() {
             l.narrow(tape.hidden, t * p.d, ends.hidden)?;
         } else {
             ends.hidden = tape.hidden;
         }
-        let outputs = Matrix::new(ends.outputs, ends.quantiles.width());
+        let outputs = Matrix::new(ends.quantiles.outputs, ends.quantiles.width());
         self.dense(&head, t, (Matrix::new(ends.hidden, p.d), outputs), ends.head)?;
-        Ok((ends, tape))
+        Ok((ends, tape, memory))
     }
 
     fn ends(&self) -> Result<[DensePlaces; 2], TrainingError> {
@@ -156,76 +194,33 @@ impl Training {
     }
 
     /// Takes memory for the rows, and copies the input there.
-    fn take_ends(&self, input: &SeriesInput<'_>) -> Result<Ends, TrainingError> {
-        let (p, gpu, size) = (&self.launcher.p, &*self.launcher.gpu, self.precision.bytes());
+    fn take_ends(&self, input: &SeriesInput<'_>) -> Result<(Ends, Block), TrainingError> {
+        let (p, gpu) = (&self.launcher.p, &*self.launcher.gpu);
         let shape = p.shape.series.ok_or_else(no_ends)?;
-        let (t, width, outputs) = (input.firsts.len(), shape.padded_features(), shape.outputs().next_multiple_of(8));
-        let wide = self.narrow.is_some();
         let place = |start| {
             let mut places = Places::from(start);
-            let mut f32 = |count: usize| places.take(count, 4);
-            let features_f32 = f32(t * width);
-            let [outputs_f32, d_hidden, losses] = [f32(t * outputs), f32(t * p.d), f32(t)];
-            let [values, marks] = [f32(input.values.len()), f32(input.marks.len().div_ceil(4))];
-            let [firsts, anchors, steps, weights] = [(); 4].map(|()| f32(t));
-            let (levels, sums) = (f32(shape.levels), f32(2 * super::launch::f64_sums(t).max(1)));
-            let mut rows = |width: usize| places.take(t * width, size);
-            let features = if wide { rows(width) } else { features_f32 };
-            let mut inner = || Inner { up: rows(p.hidden()), s: rows(p.hidden()) };
-            let (embed, head) = (inner(), inner());
-            let [hidden, d_outputs, d_inner] = [p.d, outputs, p.hidden()].map(rows);
-            let quantiles = Quantiles {
-                outputs: outputs_f32,
-                levels,
-                values,
-                marks,
-                firsts,
-                anchors,
-                steps,
-                weights,
-                losses,
-                tokens: int(t),
-                reach: int(shape.reach),
-                count: int(shape.levels),
-                stride: int(outputs),
-                within: int(shape.within),
-            };
-            let at = [features_f32, features, hidden, outputs_f32, d_outputs, d_hidden, d_inner, sums];
-            (at, [embed, head], quantiles, places.bytes)
+            let ends = Ends::place(&mut places, (p, shape), self.precision, input);
+            (ends, places.bytes)
         };
-        let memory = self.spare.take(gpu, "the rows of a batch", place(0).3)?;
-        let (at, [embed, head], quantiles, _) = place(memory.address(gpu));
+        let memory = self.spare.take(gpu, "the rows of a batch", place(0).1)?;
+        let ends = place(memory.address(gpu)).0;
+        let q = ends.quantiles;
         let words: Vec<f32> = input.marks.chunks(4).map(word).collect();
         let firsts: Vec<f32> = input.firsts.iter().map(|&first| f32::from_bits(first)).collect();
         let copies: [(&[f32], Address); 8] = [
-            (input.features, at[0]),
-            (input.values, quantiles.values),
-            (&words, quantiles.marks),
-            (&firsts, quantiles.firsts),
-            (input.anchors, quantiles.anchors),
-            (input.steps, quantiles.steps),
-            (input.weights, quantiles.weights),
-            (input.levels, quantiles.levels),
+            (input.features, ends.features_f32),
+            (input.values, q.values),
+            (&words, q.marks),
+            (&firsts, q.firsts),
+            (input.anchors, q.anchors),
+            (input.steps, q.steps),
+            (input.weights, q.weights),
+            (input.levels, q.levels),
         ];
         for (values, to) in copies {
             self.staging.copy_in(gpu, values, [1, 1], to)?;
         }
-        let [features_f32, features, hidden, outputs, d_outputs, d_hidden, d_inner, sums] = at;
-        Ok(Ends {
-            features_f32,
-            features,
-            width,
-            embed,
-            hidden,
-            head,
-            outputs,
-            d_outputs,
-            d_hidden,
-            d_inner,
-            quantiles,
-            sums,
-            _memory: memory,
-        })
+        Ok((ends, memory))
     }
 
     /// A network: rows in, f32 out.
