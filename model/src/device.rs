@@ -54,13 +54,6 @@ pub struct RunOptions {
     pub pool_bytes: Option<u64>,
 }
 
-/// To be called first thing in a program, before it has threads: sets what a GPU's driver reads when it starts. Without it
-/// deep models are slower on GPUs.
-pub fn prepare() {
-    #[cfg(feature = "cuda")]
-    unspool_kernels::cuda::widen_queues();
-}
-
 /// Milliseconds of the selective scan alone on a card, in bf16 with gate and D, for `b` sequences of `l` tokens, `d_in`
 /// channels of 16 states and dt of rank r: the median of `runs`, each the mean of ten one after the other. `None` where the
 /// device is no card, or has no tuned scan.

@@ -31,7 +31,6 @@ use crate::{
 const QUIET: &str = "error,librdkafka=off,rdkafka=off";
 
 fn main() -> ExitCode {
-    unspool_model::device::prepare();
     // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
     std::panic::set_hook(Box::new(|fault| tracing::debug!("{fault}")));
     let done = std::panic::catch_unwind(|| match Cli::try_parse() {
