@@ -1,5 +1,7 @@
 //! Forecasts: from a fork of the state, batched over many series.
 
+use std::borrow::Cow;
+
 use super::{Alignment, FrontEnd, Prediction, SeriesState, state::Patches};
 use crate::{Result, encoder::BackboneState};
 
@@ -23,9 +25,10 @@ pub enum Unforecastable {
 }
 
 /// One series on its way: a fork that medians are fed into.
-struct Fork {
+struct Fork<'a> {
     series: SeriesState,
-    backbone: BackboneState,
+    /// The series' own until something is fed in: a backbone's state is large, and on a card a call to copy.
+    backbone: Cow<'a, BackboneState>,
     /// `[steps so far, levels]`
     values: Vec<f64>,
 }
@@ -42,7 +45,8 @@ impl FrontEnd {
         horizon: usize,
         (run, fresh): (&Run<'_>, &dyn Fn() -> BackboneState),
     ) -> Result<Vec<Forecast>> {
-        let mut forks: Vec<Fork> = series.iter().map(|(state, backbone)| self.fork(state, *backbone, fresh)).collect();
+        let mut forks: Vec<Fork<'_>> =
+            series.iter().map(|(state, backbone)| self.fork(state, *backbone, fresh)).collect();
         if self.shape.alignment == Alignment::End {
             let windows: Vec<Vec<f64>> = series.iter().map(|(state, _)| self.window(state)).collect();
             self.feed(&mut forks, &windows, run)?;
@@ -64,12 +68,17 @@ impl FrontEnd {
         Ok(forks.into_iter().map(|fork| self.finish(fork, horizon)).collect())
     }
 
-    fn fork(&self, state: &SeriesState, backbone: Option<&BackboneState>, fresh: &dyn Fn() -> BackboneState) -> Fork {
+    fn fork<'a>(
+        &self,
+        state: &SeriesState,
+        backbone: Option<&'a BackboneState>,
+        fresh: &dyn Fn() -> BackboneState,
+    ) -> Fork<'a> {
         match (self.shape.alignment, backbone) {
             (Alignment::Any, Some(backbone)) => {
-                Fork { series: state.fork(), backbone: backbone.clone(), values: vec![] }
+                Fork { series: state.fork(), backbone: Cow::Borrowed(backbone), values: vec![] }
             }
-            _ => Fork { series: self.fresh(), backbone: fresh(), values: vec![] },
+            _ => Fork { series: self.fresh(), backbone: Cow::Owned(fresh()), values: vec![] },
         }
     }
 
@@ -81,7 +90,7 @@ impl FrontEnd {
     }
 
     /// Feeds values into forks, and keeps what the head says after each fork's last complete patch.
-    fn feed(&self, forks: &mut [Fork], values: &[Vec<f64>], run: &Run<'_>) -> Result<()> {
+    fn feed(&self, forks: &mut [Fork<'_>], values: &[Vec<f64>], run: &Run<'_>) -> Result<()> {
         let mut completed = vec![];
         for (fork, values) in forks.iter_mut().zip(values) {
             let mut patches = Patches::default();
@@ -90,7 +99,7 @@ impl FrontEnd {
             }
             completed.push(patches);
         }
-        let states = forks.iter_mut().map(|fork| &mut fork.backbone).collect();
+        let states = forks.iter_mut().map(|fork| fork.backbone.to_mut()).collect();
         let predictions = self.run(&completed, states, run)?;
         for (fork, prediction) in forks.iter_mut().zip(predictions) {
             fork.series.prediction = prediction.or(fork.series.prediction.take());
@@ -116,11 +125,11 @@ impl FrontEnd {
     }
 
     /// The next values of each fork as far as the head reaches, `[steps, levels]`; the forks do not move.
-    fn next(&self, forks: &[Fork], run: &Run<'_>) -> Result<Vec<Vec<f64>>> {
-        // Only forks that stand within a patch are forked again: a backbone's state is large.
-        let within = |fork: &&Fork| !fork.series.pending.is_empty();
+    fn next(&self, forks: &[Fork<'_>], run: &Run<'_>) -> Result<Vec<Vec<f64>>> {
+        // Only forks that stand within a patch are forked again.
+        let within = |fork: &&Fork<'_>| !fork.series.pending.is_empty();
         let mut partial: Vec<(SeriesState, BackboneState)> =
-            forks.iter().filter(within).map(|fork| (fork.series.clone(), fork.backbone.clone())).collect();
+            forks.iter().filter(within).map(|fork| (fork.series.clone(), fork.backbone.as_ref().clone())).collect();
         let mut patches = vec![];
         for (series, _) in &mut partial {
             let mut completed = Patches::default();
@@ -138,7 +147,7 @@ impl FrontEnd {
 
     /// The values after the last one observed, `[O, levels]`, from what the head said of the partly filled patch, or else
     /// after the last complete one.
-    fn ahead(&self, fork: &Fork, partial: Option<&Prediction>) -> Vec<f64> {
+    fn ahead(&self, fork: &Fork<'_>, partial: Option<&Prediction>) -> Vec<f64> {
         let levels = self.shape.levels.len();
         let pending = fork.series.pending.len();
         let (prediction, first) = match (partial, self.shape.alignment) {
@@ -150,7 +159,7 @@ impl FrontEnd {
         outputs.map_or_else(Vec::new, |(outputs, scale)| outputs.iter().map(|q| scale.value(*q)).collect())
     }
 
-    fn finish(&self, fork: Fork, horizon: usize) -> Forecast {
+    fn finish(&self, fork: Fork<'_>, horizon: usize) -> Forecast {
         let Fork { series, mut values, .. } = fork;
         let len = horizon * self.shape.levels.len();
         let reason = (!series.scaling.observed() && series.pending.iter().all(|v| v.is_nan()))
@@ -162,7 +171,7 @@ impl FrontEnd {
     }
 }
 
-impl Fork {
+impl Fork<'_> {
     /// More values are wanted and can be had.
     fn lacks(&self, len: usize) -> bool {
         self.values.len() < len && (self.series.scaling.observed() || self.series.pending.iter().any(|v| !v.is_nan()))
