@@ -1,6 +1,6 @@
 //! How fast stream jobs are, beside a raw consumer and the encoder alone, on one machine with the broker:
 //! `.ci/kafka.sh start DIR; cargo run --release -p unspool --example bench_stream -- 127.0.0.1:19092`
-//! Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
+//! With a second argument, `recovery`, that part alone. Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
 
 mod recovery;
 mod series;
@@ -64,14 +64,17 @@ fn main() -> Done {
         model.info().name,
         model.info().route
     );
+    let name = format!("bench-{}", uuid::Uuid::new_v4().simple());
+    let folder = tempfile::tempdir()?;
+    let admin = Admin::new(&connection)?;
+    if arguments.get(1).is_some_and(|part| part == "recovery") {
+        return recovery::run(&connection, (&admin, &model));
+    }
     let decode = decode();
     println!("decode JSON to Arrow, one thread    {decode:>9.0} messages/s");
     let encoder = encoder(&model)?;
     println!("encoder, {SERIES} series side by side     {encoder:>9.0} events/s");
-    let name = format!("bench-{}", uuid::Uuid::new_v4().simple());
-    let folder = tempfile::tempdir()?;
     let job = job(&connection, &name, folder.path());
-    let admin = Admin::new(&connection)?;
     admin.create(&job.topic, PARTITIONS, &[])?;
     admin.create(&scores(&name), PARTITIONS, &[])?;
     fill(&connection, &job.topic, MESSAGES)?;

@@ -20,8 +20,8 @@ use unspool_pipelines::{
 use super::{Done, PARTITIONS, SERIES, fields, fill, job, payload, scores};
 
 /// Messages of the backlog, and how many of them are committed when the worker is killed.
-const BACKLOG: usize = 400_000;
-const KILLED_AT: usize = 200_000;
+const BACKLOG: usize = 200_000;
+const KILLED_AT: usize = 100_000;
 /// Snapshots are made this often: so long a gap is replayed at most.
 const SNAPSHOTS: Duration = Duration::from_secs(2);
 
@@ -113,7 +113,8 @@ fn restored(job: &StreamJob, model: &Arc<Model>) -> Done {
         })
         .collect();
     let mut decoder = Decoder::new(&Format::Json, fields())?;
-    let states = records.len();
+    // Partitions that the killed worker had not come to have none.
+    let states = core.states().series as usize;
     core.process(&decoder.decode(&records).rows, &[])?;
     let took = began.elapsed().as_secs_f64();
     let raised = core.states().raised as usize;

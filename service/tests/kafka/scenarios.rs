@@ -53,6 +53,7 @@ impl Scene {
     pub(crate) fn run(&self, (job, file): &(Job<'_>, String)) {
         let worker = self.start("run", &[file]);
         self.broker.wait_for(job.name, self.input, self.broker.patience);
+        worker.ready(SOON);
         worker.stop();
     }
 

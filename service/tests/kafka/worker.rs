@@ -15,6 +15,8 @@ fn binary() -> std::ffi::OsString {
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
+    /// Bytes of the log that earlier workers of that name wrote.
+    before: usize,
 }
 
 impl Worker {
@@ -25,7 +27,8 @@ impl Worker {
         let mut command = Command::new(binary());
         command.arg("stream").args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG");
         command.env("UNSPOOL_THREADS", "1").stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
-        Self { child: command.spawn().unwrap(), log }
+        let before = std::fs::metadata(&log).unwrap().len() as usize;
+        Self { child: command.spawn().unwrap(), log, before }
     }
 
     /// As [`Worker::start`], but it may write no file longer than 1 MB.
@@ -37,7 +40,8 @@ impl Worker {
         command.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" stream \"$@\""]).arg(binary()).args(arguments);
         command.current_dir(folder).env_remove("UNSPOOL_LOG").env("UNSPOOL_THREADS", "1");
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
-        Self { child: command.spawn().unwrap(), log }
+        let before = std::fs::metadata(&log).unwrap().len() as usize;
+        Self { child: command.spawn().unwrap(), log, before }
     }
 
     fn signal(&self, name: &str) {
@@ -75,6 +79,15 @@ impl Worker {
             }
             assert!(Instant::now() < until, "it still runs after {most:?}: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until it has its partitions: from then on it takes signals.
+    pub(crate) fn ready(&self, most: Duration) {
+        let until = Instant::now() + most;
+        while !self.log()[self.before..].contains("unspool streams ") {
+            assert!(Instant::now() < until, "it has no partitions after {most:?}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
