@@ -20,7 +20,7 @@ pub(crate) enum EvalCommand {
                             models by --validation; the benchmark is for a model that was chosen."
     )]
     Forecast(EvalForecastArgs),
-    /// Score anomaly detection on NAB, and count how often p-values are as small as they say
+    /// Score anomaly detection on NAB, or on the series that models are chosen by
     #[command(
         after_help = "Examples:\n  unspool eval anomaly NAB\n  unspool eval anomaly NAB --validation data/extra --model \
                             my-model\n\nNAB: the folder with labels/ and the folders of its files. Its scores: 0 for detecting \
