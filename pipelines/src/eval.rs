@@ -5,6 +5,7 @@
 
 pub mod benchmark;
 pub mod calibration;
+pub mod embed;
 pub mod endless;
 mod metric;
 pub mod nab;
@@ -55,6 +56,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     Ingest(#[from] unspool_ingest::Error),
+    /// A temporary folder cannot be made.
+    #[error("a temporary folder: {0}")]
+    Folder(String),
     /// The generator of series refused.
     #[error(transparent)]
     Data(#[from] crate::train::data::DataError),

@@ -1,11 +1,12 @@
 //! `unspool eval`: how good a model is, on public data.
 
 mod anomaly;
+mod embed;
 mod forecast;
 
 use clap::Subcommand;
 
-use self::{anomaly::EvalAnomalyArgs, forecast::EvalForecastArgs};
+use self::{anomaly::EvalAnomalyArgs, embed::EvalEmbedArgs, forecast::EvalForecastArgs};
 use crate::error::Result;
 
 /// What to evaluate.
@@ -20,13 +21,20 @@ pub(crate) enum EvalCommand {
                             models by --validation; the benchmark is for a model that was chosen."
     )]
     Forecast(EvalForecastArgs),
-    /// Score anomaly detection on NAB, and count how often p-values are as small as they say
+    /// Score anomaly detection on NAB, or on the series that models are chosen by
     #[command(
         after_help = "Examples:\n  unspool eval anomaly NAB\n  unspool eval anomaly NAB --validation data/extra --model \
                             my-model\n\nNAB: the folder with labels/ and the folders of its files. Its scores: 0 for detecting \
                             nothing, 100 for every window at its first row and nothing else."
     )]
     Anomaly(EvalAnomalyArgs),
+    /// Judge series embeddings by a linear probe on labelled sets
+    #[command(
+        after_help = "Example:\n  unspool eval embed data/classification --model my-model\n\nAccuracies of ridge regression on \
+                            embeddings (mean and maximum of a middle layer and of the last), on 22 simple statistics of each \
+                            channel, and on embeddings of the same network with random weights."
+    )]
+    Embed(EvalEmbedArgs),
 }
 
 /// Evaluates.
@@ -36,6 +44,7 @@ pub(crate) enum EvalCommand {
 pub(crate) fn run(command: EvalCommand) -> Result<()> {
     match command {
         EvalCommand::Anomaly(args) => anomaly::run(&args),
+        EvalCommand::Embed(args) => embed::run(&args),
         EvalCommand::Forecast(args) => forecast::run(&args),
     }
 }

@@ -4,8 +4,9 @@
 //! numenta/NAB, `nab/sweeper.py`, `optimizer.py`, `runner.py`, `config/profiles.json`.
 
 mod detect;
-mod likelihood;
+mod injected;
 mod score;
+mod surprise;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -16,6 +17,7 @@ use super::{Error, Result, read};
 pub(super) use self::detect::p_values;
 pub use self::{
     detect::detect,
+    injected::injected,
     score::{PROFILES, Profile, Scores, score},
 };
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unspool_model::Model;
 use unspool_pipelines::eval::{
     calibration::{self, BOUNDS, Calibration},
-    nab::{self, PROFILES, PUBLISHED, Scores},
+    nab::{self, File, PROFILES, PUBLISHED, Scores},
 };
 
 use crate::{
@@ -70,28 +70,29 @@ pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
         let files = calibration::calibration(&model, dir)?;
         print(&calibration_table(&files))?;
         figures["calibration"] = files.iter().map(calibration_figures).collect();
+        let scores = nab_scores(&model, &nab::injected(dir)?)?;
+        print(&nab_table("anomalies put into held-out series", &scores))?;
+        figures["injected"] = nab_list(&scores);
     }
     if let Some(dir) = &args.dir {
-        let scores = nab_scores(&model, dir)?;
-        print(&nab_table(&scores))?;
-        figures["nab"] =
-            PROFILES.iter().zip(&scores).map(|(profile, scores)| nab_figures(profile.name, scores)).collect();
+        let scores = nab_scores(&model, &nab::corpus(dir)?)?;
+        print(&(nab_table("NAB", &scores) + &published()))?;
+        figures["nab"] = nab_list(&scores);
     }
     let Some(path) = &args.output else { return Ok(()) };
     fs::write(path, format!("{figures:#}\n")).map_err(io(path))
 }
 
-fn nab_scores(model: &Model, dir: &std::path::Path) -> Result<Vec<Scores>> {
-    let files = nab::corpus(dir)?;
+fn nab_scores(model: &Model, files: &[File]) -> Result<Vec<Scores>> {
     let start = Instant::now();
-    let scores = nab::detect(model, &files)?;
+    let scores = nab::detect(model, files)?;
     let values: usize = scores.iter().map(Vec::len).sum();
     say(&format!("{} files, {values} values in {:.1} s", files.len(), start.elapsed().as_secs_f64()));
-    Ok(PROFILES.iter().map(|profile| nab::score(&files, &scores, profile)).collect())
+    Ok(PROFILES.iter().map(|profile| nab::score(files, &scores, profile)).collect())
 }
 
-fn nab_table(scores: &[Scores]) -> String {
-    let mut text = format!("\n{:34}", "NAB");
+fn nab_table(title: &str, scores: &[Scores]) -> String {
+    let mut text = format!("\n{title:34}");
     PROFILES.iter().for_each(|profile| text += &format!(" {:>15}", profile.name));
     text += &format!("\n{:34}", "this model");
     scores.iter().for_each(|scores| text += &format!(" {:>15.1}", scores.normalized));
@@ -105,12 +106,20 @@ fn nab_table(scores: &[Scores]) -> String {
             text += &format!(" {count:>15}");
         }
     }
-    text += "\npublished (numenta/NAB, scoreboard)";
+    text
+}
+
+fn published() -> String {
+    let mut text = String::from("\npublished (numenta/NAB, scoreboard)");
     for (name, scores) in PUBLISHED {
         text += &format!("\n{name:34}");
         scores.iter().for_each(|score| text += &format!(" {score:>15.1}"));
     }
     text
+}
+
+fn nab_list(scores: &[Scores]) -> Value {
+    PROFILES.iter().zip(scores).map(|(profile, scores)| nab_figures(profile.name, scores)).collect()
 }
 
 fn nab_figures(profile: &str, scores: &Scores) -> Value {

@@ -94,3 +94,34 @@ fn what_is_missing_is_named() {
     let done = unspool(folder.path(), "eval forecast");
     assert_eq!(done.code, Some(2), "{}", done.stderr);
 }
+
+#[test]
+fn anomalies_are_scored_as_nab_does() {
+    let folder = folder();
+    fs::create_dir_all(folder.path().join("NAB/labels")).unwrap();
+    fs::create_dir_all(folder.path().join("NAB/real")).unwrap();
+    let time = |i: usize| format!("2014-04-{:02} {:02}:{:02}:00", 1 + i / 288, i / 12 % 24, i % 12 * 5);
+    let mut text = String::from("timestamp,value\n");
+    for i in 0..2000 {
+        let value = (i as f64 * 0.26).sin() + (i * 787 % 31) as f64 * 0.01;
+        text += &format!("{},{}\n", time(i), if i == 1500 { 60.0 } else { value });
+    }
+    fs::write(folder.path().join("NAB/real/a.csv"), text).unwrap();
+    let window = format!("{{\"real/a.csv\": [[\"{}.000000\", \"{}.000000\"]]}}", time(1490), time(1540));
+    let labels = folder.path().join("NAB/labels/combined_windows.json");
+    fs::write(&labels, window).unwrap();
+    let done = succeed(folder.path(), "eval anomaly NAB --output nab.json");
+    assert!(
+        done.stdout.contains("\nNumenta HTM") && done.stderr.starts_with("1 files, 2000 values in "),
+        "{}",
+        done.stdout
+    );
+    let figures: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("nab.json")).unwrap()).unwrap();
+    let standard = &figures["nab"][0];
+    assert_eq!((standard["found"].as_u64(), standard["false_alarms"].as_u64()), (Some(1), Some(0)), "{figures}");
+    assert!((90.0..100.0).contains(&standard["score"].as_f64().unwrap()), "{figures}");
+    fs::write(&labels, "{\"real/a.csv\": [[\"2013-01-01 00:00:00\", \"2013-01-01 01:00:00\"]]}").unwrap();
+    let done = unspool(folder.path(), "eval anomaly NAB");
+    let complaint = "unspool: NAB/real/a.csv: it has no row at 2013-01-01 00:00:00, where a window begins or ends\n";
+    assert_eq!((done.code, done.stderr.as_str()), (Some(1), complaint));
+}

@@ -14,6 +14,7 @@ fn help_texts() {
         ("embed", "embed --help"),
         ("eval", "eval --help"),
         ("eval-anomaly", "eval anomaly --help"),
+        ("eval-embed", "eval embed --help"),
         ("eval-forecast", "eval forecast --help"),
         ("forecast", "forecast --help"),
         ("init", "init --help"),

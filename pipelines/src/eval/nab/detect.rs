@@ -2,7 +2,7 @@
 
 use unspool_model::{Events, Item, Model, Options, State};
 
-use super::{File, likelihood::Likelihood};
+use super::{File, surprise::Surprise};
 use crate::eval::Result;
 
 /// A score for each value of each file, from the anomaly scores of a session that is fed the file.
@@ -12,8 +12,8 @@ use crate::eval::Result;
 pub fn detect(model: &Model, files: &[File]) -> Result<Vec<Vec<f64>>> {
     let series: Vec<&[f64]> = files.iter().map(|file| &file.values[..]).collect();
     let scores = p_values(model, &series)?.into_iter().map(|p_values| {
-        let mut likelihood = Likelihood::default();
-        p_values.into_iter().map(|p| likelihood.push(p)).collect()
+        let mut surprise = Surprise::default();
+        p_values.into_iter().map(|p| surprise.push(p)).collect()
     });
     Ok(scores.collect())
 }
