@@ -84,8 +84,12 @@ mod tests {
     fn streams_that_are_often_surprising_are_measured_by_themselves() {
         let told = |power: f64| {
             let mut surprise = Surprise::default();
-            (0..3000).for_each(|i| drop(surprise.push(uniform(i).powf(power))));
-            (0..QUIET).for_each(|_| drop(surprise.push(1.0)));
+            for i in 0..3000 {
+                surprise.push(uniform(i).powf(power));
+            }
+            for _ in 0..QUIET {
+                surprise.push(1.0);
+            }
             surprise.push(1e-9)
         };
         assert!(told(1.0) > 2.0 * told(3.0));
@@ -96,7 +100,9 @@ mod tests {
         let mut surprise = Surprise::default();
         let ps = [0.0, f64::MIN_POSITIVE, 1.0, 0.5, f64::NAN].repeat(400);
         assert!(ps.into_iter().all(|p| surprise.push(p).is_finite()));
-        (0..5000).for_each(|i| drop(surprise.push(libm::exp(-0.001 * f64::from(5000 - i)))));
+        for i in 0..5000 {
+            surprise.push(libm::exp(-0.001 * f64::from(5000 - i)));
+        }
         assert!(surprise.peaks.len() <= QUIET as usize + 1);
     }
 }
