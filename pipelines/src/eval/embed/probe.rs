@@ -112,9 +112,11 @@ mod tests {
     fn an_inverse_times_its_matrix_is_one() {
         let matrix = vec![vec![4.0, 1.0, 0.5], vec![1.0, 3.0, -1.0], vec![0.5, -1.0, 2.0]];
         let inverse = inverse(&matrix, 0.5).expect("there is one");
+        // Both are symmetric: rows stand for columns.
         for (i, row) in matrix.iter().enumerate() {
-            for j in 0..3 {
-                let product: f64 = (0..3).map(|k| (row[k] + if k == i { 0.5 } else { 0.0 }) * inverse[k][j]).sum();
+            for (j, column) in inverse.iter().enumerate() {
+                let ridge = |k: usize| if k == i { 0.5 } else { 0.0 };
+                let product: f64 = row.iter().zip(column).enumerate().map(|(k, (a, b))| (a + ridge(k)) * b).sum();
                 assert!((product - if i == j { 1.0 } else { 0.0 }).abs() < 1e-12);
             }
         }
