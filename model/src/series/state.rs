@@ -18,7 +18,7 @@ pub struct SeriesState {
     pub(super) scaling: Scaling,
     /// Of the young pair, once there is one.
     young: Option<Scaling>,
-    /// Patches since the first that held a value.
+    /// Patches since the first that held a value, counted where pairs are: a state is compared with its saved form.
     patches: u64,
     /// See [`SeriesShape::span`].
     span: Option<u64>,
@@ -100,7 +100,7 @@ impl SeriesState {
         if let Some((values, scales)) = self.scaling.push(&self.pending) {
             features::write(&values, &scales, &mut patches.features);
             patches.scales.push(scales[0]);
-            self.patches += 1;
+            self.patches += u64::from(self.span.is_some());
         }
         if let Some((values, scales)) = self.young.as_mut().and_then(|young| young.push(&self.pending)) {
             features::write(&values, &scales, &mut patches.young);
