@@ -1,9 +1,10 @@
 //! The unit of work: consecutive events of one sequence.
 
 use arrow::buffer::{Buffer, ScalarBuffer};
+use serde::{Deserialize, Serialize};
 
 /// A sequence within a job: numbered in the order in which sequences begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sequence(pub u64);
 
 /// Whose work a chunk is: the scheduler shares its packs among owners, and reads nothing else into it.

@@ -1,7 +1,7 @@
 //! Embeddings of reads, contigs and series: one row a record, a window or a token.
 
 mod pooling;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -142,8 +142,7 @@ impl Embed {
     /// A sequence without a single hidden row has nothing to embed.
     fn reject_if_short(&mut self, open: &Open) {
         if open.rows == 0 {
-            let reason = format!("it is shorter than {} events, the least that make an embedding", self.row_events);
-            self.rejects.push(Reject { place: open.place.clone(), reason, payload: vec![] });
+            self.rejects.push(too_short(&open.place, self.row_events));
         }
     }
 
@@ -262,6 +261,12 @@ impl Open {
             table.push(self.id.as_deref(), Span { start, len: rows * row_events }, &mean);
         }
     }
+}
+
+/// There is nothing to embed.
+pub(crate) fn too_short(place: &str, row_events: u64) -> Reject {
+    let reason = format!("it is shorter than {row_events} events, the least that make an embedding");
+    Reject { place: place.to_owned(), reason, payload: vec![] }
 }
 
 /// Rows of a window so far.

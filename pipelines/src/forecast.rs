@@ -1,6 +1,6 @@
 //! Forecasts of all series of an input, made when the input has ended.
 
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A forecast in a pack counts as at least this many values: each takes two backbone states, however short the series.
-const LEAST_EVENTS: u64 = 256;
+pub(crate) const LEAST_EVENTS: u64 = 256;
 
 /// What is asked of a [`Forecaster`] job.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ impl Job for Forecaster {
 }
 
 /// There is nothing to forecast from.
-fn no_value(series: &Series, context: u64) -> Reject {
+pub(crate) fn no_value(series: &Series, context: u64) -> Reject {
     let reason = match series.present {
         0 => "it has no value, only missing ones".into(),
         _ => format!("its last {context} values are missing: there is nothing to forecast from"),
@@ -159,7 +159,7 @@ fn no_value(series: &Series, context: u64) -> Reject {
 }
 
 /// The most frequent frequency; of equally frequent ones the first.
-fn most_frequent(all: impl Iterator<Item = Frequency>) -> Option<Frequency> {
+pub(crate) fn most_frequent(all: impl Iterator<Item = Frequency>) -> Option<Frequency> {
     let mut counts: HashMap<Frequency, (usize, usize)> = HashMap::new();
     for (number, frequency) in all.enumerate() {
         counts.entry(frequency).or_insert((0, usize::MAX - number)).0 += 1;

@@ -4,12 +4,13 @@ mod calendar;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
 use unspool_ingest::schema::TimeKind;
 
 use self::calendar::{DAY_US, Moment};
 
 /// How the times of a series follow one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Frequency {
     /// A fixed step: microseconds of instants, or step numbers.
     Fixed(i64),

@@ -9,6 +9,7 @@
 //! [`Pipeline`] is the one loop. A [`Job`] ([`Embed`], [`Forecaster`]) is pure computation between input rows and output
 //! rows; a [`Sink`] makes rows, rejects and the position behind them durable together.
 
+pub mod batch;
 mod cancel;
 mod chunk;
 pub mod embed;

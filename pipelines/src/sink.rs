@@ -5,7 +5,7 @@ mod csv;
 mod file;
 mod memory;
 mod parquet;
-mod rejects;
+pub(crate) mod rejects;
 
 use std::io::ErrorKind;
 
@@ -52,7 +52,7 @@ pub trait Sink: Send {
 }
 
 /// What the operating system said, with what to do where that is known.
-fn refusal(error: &std::io::Error) -> String {
+pub(crate) fn refusal(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::StorageFull => "the disk is full: free some space, or write elsewhere".into(),
         ErrorKind::PermissionDenied => "no permission to write there: choose another folder".into(),

@@ -67,6 +67,25 @@ impl Worker {
         self.open.remove(&sequence)
     }
 
+    /// The state of an open sequence.
+    #[must_use]
+    pub fn get(&self, sequence: Sequence) -> Option<&State> {
+        self.open.get(&sequence)
+    }
+
+    /// Opens a sequence that goes on from a state, which must have been opened for the worker's options.
+    ///
+    /// # Errors
+    /// When more sequences are open than the worker may hold.
+    pub fn put(&mut self, sequence: Sequence, state: State) -> Result<()> {
+        if self.open.len() >= self.max_open && !self.open.contains_key(&sequence) {
+            let state_bytes = state_bytes(&self.model, &self.options)?;
+            return Err(Error::TooManySequences { limit: self.max_open, state_bytes });
+        }
+        self.open.insert(sequence, state);
+        Ok(())
+    }
+
     /// The state of `sequence`, while `taken` others are out of the table.
     fn take_or_open(&mut self, sequence: Sequence, taken: usize) -> Result<State> {
         if let Some(state) = self.open.remove(&sequence) {

@@ -14,13 +14,13 @@ use super::Pooling;
 
 /// Events that a row is about: `start..start + len`, 0-based.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) start: u64,
-    pub(super) len: u64,
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
 }
 
 /// Rows being collected.
-pub(super) struct Table {
+pub(crate) struct Table {
     schema: SchemaRef,
     item: FieldRef,
     width: usize,
@@ -34,7 +34,7 @@ pub(super) struct Table {
 
 impl Table {
     /// An empty table of embeddings `width` wide; layer, pooling and model stand in every row.
-    pub(super) fn new(width: usize, layer: usize, pooling: Pooling, model: String) -> Self {
+    pub(crate) fn new(width: usize, layer: usize, pooling: Pooling, model: String) -> Self {
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let list = DataType::FixedSizeList(Arc::clone(&item), i32::try_from(width).unwrap_or(i32::MAX));
         let schema = Arc::new(Schema::new(vec![
@@ -52,23 +52,23 @@ impl Table {
         Self { schema, item, width, layer, pooling: pooling.to_string(), model, ids, spans, embeddings }
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.width
     }
 
     /// Appends a row.
-    pub(super) fn push(&mut self, id: Option<&str>, span: Span, embedding: &[f32]) {
+    pub(crate) fn push(&mut self, id: Option<&str>, span: Span, embedding: &[f32]) {
         self.ids.append_option(id);
         self.spans.push(span);
         self.embeddings.extend_from_slice(embedding);
     }
 
     /// The rows so far; the table is empty then.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let spans = std::mem::take(&mut self.spans);
         let embeddings = Float32Array::from(std::mem::take(&mut self.embeddings));
         let width = i32::try_from(self.width).unwrap_or(i32::MAX);

@@ -7,6 +7,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Float64Type, Int64Type, TimeUnit},
 };
+use serde::{Deserialize, Serialize};
 use unspool_ingest::{Reject, schema::TimeKind};
 
 use crate::{Chunk, End, Error, Events, Frequency, Owner, Result, Sequence};
@@ -17,7 +18,7 @@ const TIMES: usize = 64;
 const LONGEST_GAP: u64 = 4096;
 
 /// One series so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
     /// Its sequence.
     pub sequence: Sequence,
@@ -29,12 +30,13 @@ pub struct Series {
     times: VecDeque<i64>,
     kind: TimeKind,
     grid: Grid,
-    /// Values to be cut into a chunk at the batch's end.
+    /// Values to be cut into a chunk at the batch's end; none between batches.
+    #[serde(skip)]
     ready: Vec<f64>,
 }
 
 /// What is known of the step between a series' rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Grid {
     /// Nothing yet: the first values are held back.
     Unknown(Vec<f64>),
@@ -54,6 +56,8 @@ pub struct SeriesFeaturiser {
     series: Vec<Series>,
     /// Series with values in the batch at hand, in the order of their first row.
     touched: Vec<usize>,
+    /// Every row is an event: new series have no grid.
+    gridless: bool,
 }
 
 /// The columns of a batch.
@@ -65,6 +69,19 @@ struct Columns<'a> {
 }
 
 impl SeriesFeaturiser {
+    /// Goes on from series as they were between two batches, in the order of their numbers.
+    ///
+    /// `gridless`: each row of a series that is new is one event, at once; no gap is filled.
+    pub(crate) fn resumed(series: Vec<Series>, gridless: bool) -> Self {
+        let numbers = series.iter().enumerate().map(|(number, series)| (series.id.clone(), number)).collect();
+        Self { numbers, series, touched: vec![], gridless }
+    }
+
+    /// The number of a series: its place among [`SeriesFeaturiser::series`].
+    pub(crate) fn number(&self, id: &str) -> Option<usize> {
+        self.numbers.get(id).copied()
+    }
+
     /// Cuts a batch into chunks, one for each series that has values ready, in the order of their first rows.
     ///
     /// # Errors
@@ -106,7 +123,8 @@ impl SeriesFeaturiser {
             Some(number) => *number,
             None => {
                 let number = self.series.len();
-                self.series.push(Series::new(Sequence(number as u64), id, kind));
+                let grid = if self.gridless { Grid::Known(None) } else { Grid::Unknown(vec![]) };
+                self.series.push(Series::new(Sequence(number as u64), id, (kind, grid)));
                 match self.numbers.entry(id.to_owned()) {
                     Entry::Occupied(entry) => *entry.get(),
                     Entry::Vacant(entry) => *entry.insert(number),
@@ -132,9 +150,15 @@ impl SeriesFeaturiser {
 }
 
 impl Series {
-    fn new(sequence: Sequence, id: &str, kind: TimeKind) -> Self {
-        let (times, grid) = (VecDeque::new(), Grid::Unknown(vec![]));
-        Self { sequence, id: id.to_owned(), present: 0, times, kind, grid, ready: vec![] }
+    fn new(sequence: Sequence, id: &str, (kind, grid): (TimeKind, Grid)) -> Self {
+        Self { sequence, id: id.to_owned(), present: 0, times: VecDeque::new(), kind, grid, ready: vec![] }
+    }
+
+    /// The values that are held back until its grid is known, as they would be if no row followed.
+    pub(crate) fn held_back(&self) -> Vec<f64> {
+        let mut ended = self.clone();
+        ended.settle();
+        ended.ready
     }
 
     /// The time of the last row.

@@ -13,7 +13,7 @@ use unspool_model::series::Forecast;
 use crate::{Error, Frequency, Result, featurise::Series};
 
 /// Rows being collected.
-pub(super) struct Table {
+pub(crate) struct Table {
     schema: SchemaRef,
     time: TimeKind,
     ids: StringBuilder,
@@ -28,7 +28,7 @@ impl Table {
     ///
     /// # Errors
     /// When the model does not forecast a level that is wanted, or one is wanted twice.
-    pub(super) fn new(time: TimeKind, levels: &[f64], wanted: Option<&[f64]>) -> Result<Self> {
+    pub(crate) fn new(time: TimeKind, levels: &[f64], wanted: Option<&[f64]>) -> Result<Self> {
         let time_type = match time {
             TimeKind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             TimeKind::Step => DataType::Int64,
@@ -51,12 +51,12 @@ impl Table {
         })
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
     /// Appends the forecast of a series, `[horizon, levels]`.
-    pub(super) fn push(&mut self, series: &Series, frequency: Option<Frequency>, forecast: &Forecast) {
+    pub(crate) fn push(&mut self, series: &Series, frequency: Option<Frequency>, forecast: &Forecast) {
         for (step, row) in (1_u32..).zip(forecast.values.chunks_exact(forecast.levels.len())) {
             let after = |frequency: Frequency| frequency.after(series.last_time()?, i64::from(step));
             self.ids.append_value(&series.id);
@@ -69,7 +69,7 @@ impl Table {
     }
 
     /// The rows so far; the table is empty then.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let times = std::mem::take(&mut self.times);
         let times: ArrayRef = match self.time {
             TimeKind::Timestamp => Arc::new(TimestampMicrosecondArray::from(times)),

@@ -10,7 +10,7 @@ use arrow::{
 use unspool_ingest::Reject;
 
 /// `place`, `reason` (text), `payload` (the raw bytes as far as they are known).
-pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("place", DataType::Utf8, false),
         Field::new("reason", DataType::Utf8, false),
@@ -19,7 +19,7 @@ pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 /// The rejects as rows of [`SCHEMA`].
-pub(super) fn rows(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn rows(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(rejects.iter().map(|reject| Some(reject.place.as_str())).collect::<StringArray>()),
         Arc::new(rejects.iter().map(|reject| Some(reject.reason.as_str())).collect::<StringArray>()),

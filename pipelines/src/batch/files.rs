@@ -1,0 +1,163 @@
+//! Which files an input names, in which order, and how to know them again.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+
+/// Endings of the files that are taken out of a folder.
+const ENDINGS: [&str; 4] = [".parquet", ".csv", ".csv.gz", ".tsf"];
+/// So many bytes of a file's beginning and of its end are hashed.
+const EDGE_BYTES: u64 = 64 << 10;
+
+/// An input file, as the manifest knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path relative to the job's folder, where it lies in there.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// A hash of its size, its first and its last 64 KiB: a Parquet file's metadata are in its end.
+    pub print: String,
+}
+
+/// The files that patterns name, each once: in the order of the patterns, and of each pattern by name, folder by folder.
+///
+/// # Errors
+/// When a pattern is none or names no file.
+pub(super) fn find(folder: &Path, patterns: &[String]) -> Result<Vec<PathBuf>> {
+    let (mut all, mut seen) = (vec![], HashSet::new());
+    for pattern in patterns {
+        let path = folder.join(pattern);
+        let mut found = vec![];
+        if path.is_dir() {
+            walk(&path, &mut found)?;
+        } else if path.is_file() {
+            found.push(path);
+        } else {
+            globbed(&path, &mut found)?;
+        }
+        found.sort();
+        if found.is_empty() {
+            let wanted = ENDINGS.join(", ");
+            return Err(Error::Settings(format!("input.paths: '{pattern}' names no file (of folders: {wanted})")));
+        }
+        all.extend(found.into_iter().filter(|path| seen.insert(path.clone())));
+    }
+    Ok(all)
+}
+
+/// The name of a file in the manifest.
+pub(super) fn name(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
+/// What is known of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn entry(folder: &Path, path: &Path) -> Result<FileEntry> {
+    let print = || -> std::io::Result<(u64, String)> {
+        let mut file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&bytes.to_le_bytes());
+        for start in [0, bytes.saturating_sub(EDGE_BYTES)] {
+            file.seek(SeekFrom::Start(start))?;
+            let mut edge = vec![];
+            (&file).take(EDGE_BYTES).read_to_end(&mut edge)?;
+            hasher.update(&edge);
+        }
+        Ok((bytes, hasher.finalize().to_hex()[..32].to_owned()))
+    };
+    let (bytes, print) = print().map_err(|source| unreadable(path, &source))?;
+    Ok(FileEntry { name: name(folder, path), bytes, print })
+}
+
+fn globbed(pattern: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let text = pattern.to_string_lossy();
+    let paths = glob::glob(&text).map_err(|error| Error::Settings(format!("input.paths: '{text}': {error}")))?;
+    for path in paths {
+        let path = path.map_err(|error| unreadable(error.path(), error.error()))?;
+        if path.is_file() && !hidden(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Files in a folder and in the folders in it (`key=value` ones too), but for hidden ones.
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(dir).map_err(|source| unreadable(dir, &source))?;
+    for entry in entries {
+        let path = entry.map_err(|source| unreadable(dir, &source))?.path();
+        if hidden(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if ENDINGS.iter().any(|ending| path.to_string_lossy().to_ascii_lowercase().ends_with(ending)) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Data sets keep what is no data under names with an underscore or a dot.
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['_', '.']))
+}
+
+fn unreadable(path: &Path, source: &std::io::Error) -> Error {
+    Error::Input { path: path.into(), problem: source.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_by_name_within_partitions() {
+        let lake = tempfile::tempdir().unwrap();
+        for name in ["day=02/b.parquet", "day=02/a.parquet", "day=01/z.csv", "day=01/_x.csv", "notes.txt", "_m/a.csv"] {
+            let path = lake.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let check = |patterns: &[&str], expected: Result<&[&str], &str>| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let found = find(lake.path(), &patterns).map_err(|error| error.to_string());
+            let found = found.map(|paths| paths.iter().map(|path| name(lake.path(), path)).collect::<Vec<_>>());
+            assert_eq!(
+                found,
+                expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect()).map_err(str::to_owned)
+            );
+        };
+        let all = ["day=01/z.csv", "day=02/a.parquet", "day=02/b.parquet"];
+        check(&["."], Ok(&["./day=01/z.csv", "./day=02/a.parquet", "./day=02/b.parquet"]));
+        check(&["day=*/*"], Ok(&all));
+        check(&["**/*.parquet", "day=01"], Ok(&[all[1], all[2], all[0]]));
+        check(&["day=02/b.parquet", "day=02"], Ok(&[all[2], all[1]]));
+        check(&["day=03/*"], Err("input.paths: 'day=03/*' names no file (of folders: .parquet, .csv, .csv.gz, .tsf)"));
+    }
+
+    #[test]
+    fn a_print_sees_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let mut print = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            entry(folder.path(), &path).unwrap()
+        };
+        let (first, same, longer, other) = (print(b"abc"), print(b"abc"), print(b"abcd"), print(b"abd"));
+        assert_eq!((&first, first.bytes, first.name.as_str()), (&same, 3, "a.csv"));
+        assert_ne!(first.print, longer.print);
+        assert_ne!(first.print, other.print);
+    }
+}
