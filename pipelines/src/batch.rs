@@ -20,6 +20,8 @@ mod manifest;
 mod part;
 mod run;
 mod states;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

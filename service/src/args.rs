@@ -7,6 +7,7 @@ use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
 use crate::{
+    batch::BatchArgs,
     bench::BenchCommand,
     eval::EvalCommand,
     serve::args::ServeArgs,
@@ -112,6 +113,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
     )]
     Inspect(InspectArgs),
+    /// Run a batch job over a lake of Parquet or CSV files: scores, forecasts or embeddings, restartable
+    #[command(after_help = crate::batch::HELP)]
+    Run(BatchArgs),
     /// Answer calls over gRPC: sessions, embeddings, forecasts
     #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \

@@ -13,6 +13,9 @@ pub(crate) enum Error {
     /// Asked to stop.
     #[error("interrupted: no output file was made")]
     Interrupted,
+    /// A job that goes on where it was asked to stop.
+    #[error("interrupted: start it again to go on")]
+    Paused,
     /// Who read standard output has gone.
     #[error("the output was closed")]
     OutputClosed,
@@ -36,6 +39,9 @@ pub(crate) enum Error {
     /// The stream job failed.
     #[error(transparent)]
     Stream(#[from] unspool_pipelines::stream::Error),
+    /// The batch job failed.
+    #[error(transparent)]
+    Batch(#[from] unspool_pipelines::batch::Error),
     /// Training cannot begin or go on.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -74,8 +80,9 @@ impl Error {
         match self {
             Self::Usage(_)
             | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
+            | Self::Batch(unspool_pipelines::batch::Error::Settings(_))
             | Self::Train(TrainError::Option { .. } | TrainError::Windows(DataError::Option { .. })) => 2,
-            Self::Interrupted | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
+            Self::Interrupted | Self::Paused | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }
     }

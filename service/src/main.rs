@@ -1,6 +1,7 @@
 //! The binary `unspool`: what was typed becomes a job that runs; errors become one line and an exit code.
 
 mod args;
+mod batch;
 mod bench;
 mod embed;
 mod error;
@@ -9,6 +10,7 @@ mod forecast;
 mod init;
 mod input;
 mod inspect;
+mod job_file;
 mod model;
 mod progress;
 mod run;
@@ -65,6 +67,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Forecast(args)) => forecast::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Run(args)) => batch::run(args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Stream(args)) => stream::run(*args),

@@ -52,8 +52,12 @@ pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> 
 
 /// Tokens of a batch: as asked for, or as many as suit the model's device.
 pub(crate) fn batch_tokens(args: &RunArgs, model: &Model) -> usize {
-    let suits = if let Device::Cuda(_) = model.info().device { 131_072 } else { 2048 };
-    args.batch_tokens.map_or(suits, NonZeroUsize::get)
+    args.batch_tokens.map_or_else(|| suitable_tokens(model), NonZeroUsize::get)
+}
+
+/// Tokens of a batch that suit the model's device.
+pub(crate) fn suitable_tokens(model: &Model) -> usize {
+    if let Device::Cuda(_) = model.info().device { 131_072 } else { 2048 }
 }
 
 /// How a model runs.

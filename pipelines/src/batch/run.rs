@@ -287,6 +287,7 @@ impl<'a, 'r> Running<'a, 'r> {
     }
 
     fn step(&mut self) -> Result<()> {
+        tracing::debug!(rows = self.summary.progress.rows_read, units = self.manifest.units, "step");
         match (self.report)(&self.summary.progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(crate::Error::Cancelled.into()),

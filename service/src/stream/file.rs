@@ -10,7 +10,7 @@ use serde::Deserialize;
 use unspool_ingest::kafka::{Location, TimeFrom, TimeUnit};
 use unspool_pipelines::stream::{emit::Pooling, time::Aggregate};
 
-use crate::error::{Error, Result};
+use crate::{error::Result, job_file};
 
 /// A job.
 #[derive(Debug, Deserialize)]
@@ -221,12 +221,7 @@ impl File {
     /// # Errors
     /// When it cannot be read, or is not understood: the line says where.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
-        let mut file: Self = toml::from_str(&text).map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
-            Error::Usage(format!("{}, line {line}: {}", path.display(), error.message()))
-        })?;
+        let mut file: Self = job_file::read(path)?;
         file.folder = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(file)
     }

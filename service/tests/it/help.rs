@@ -19,6 +19,7 @@ fn help_texts() {
         ("forecast", "forecast --help"),
         ("init", "init --help"),
         ("inspect", "inspect --help"),
+        ("run", "run --help"),
         ("serve", "serve --help"),
         ("finetune", "finetune --help"),
         ("train", "train --help"),
