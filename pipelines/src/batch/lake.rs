@@ -1,6 +1,9 @@
 //! The input files, checked against one another and against those that were read before.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+};
 
 use unspool_ingest::{
     Decode, Threaded,
@@ -19,7 +22,9 @@ use super::{
 /// The files that a job finds.
 pub(super) struct Lake {
     /// Each with its path, in order.
-    pub files: Vec<(FileEntry, PathBuf)>,
+    files: Vec<(FileEntry, PathBuf)>,
+    /// Where each stands among them, by name.
+    places: HashMap<String, usize>,
 }
 
 impl Lake {
@@ -32,12 +37,14 @@ impl Lake {
         for path in files::find(&job.folder, &job.inputs)? {
             files.push((files::entry(&job.folder, &path)?, path));
         }
-        let lake = Self { files };
+        let places = files.iter().enumerate().map(|(place, (entry, _))| (entry.name.clone(), place)).collect();
+        let lake = Self { files, places };
         for known in manifest.map_or(&[][..], |manifest| &manifest.files) {
             let path = job.folder.join(&known.name);
-            let problem = match lake.files.iter().find(|(entry, _)| entry.name == known.name) {
-                Some((entry, _)) if entry == known => continue,
-                Some((entry, _)) if entry.bytes != known.bytes => {
+            let found = lake.places.get(&known.name).map(|place| &lake.files[*place].0);
+            let problem = match found {
+                Some(entry) if entry == known => continue,
+                Some(entry) if entry.bytes != known.bytes => {
                     format!("it had {} bytes when it was read, and has {} now", known.bytes, entry.bytes)
                 }
                 Some(_) => "its content is not what it was when it was read".into(),
@@ -52,14 +59,14 @@ impl Lake {
     /// The files that the manifest does not know.
     pub(super) fn new_files(&self, manifest: Option<&Manifest>) -> Vec<FileEntry> {
         let known = manifest.map_or(&[][..], |manifest| &manifest.files);
-        let new = self.files.iter().filter(|(entry, _)| !known.iter().any(|known| known.name == entry.name));
+        let known: HashSet<&str> = known.iter().map(|known| known.name.as_str()).collect();
+        let new = self.files.iter().filter(|(entry, _)| !known.contains(entry.name.as_str()));
         new.map(|(entry, _)| entry.clone()).collect()
     }
 
     /// Where a file lies.
     pub(super) fn path(&self, entry: &FileEntry) -> &Path {
-        let found = self.files.iter().find(|(known, _)| known.name == entry.name);
-        found.map_or(Path::new(""), |(_, path)| path)
+        self.places.get(&entry.name).map_or(Path::new(""), |place| &self.files[*place].1)
     }
 
     /// Opens each of these files, and says how they write time, which is the same in all.
