@@ -7,8 +7,8 @@
 //! DIR/_manifest.json                    what is finished; written aside, then named
 //! ```
 //!
-//! The files are taken in the order of their names, and read in *units* of so many rows. A unit's files get their names first,
-//! then the manifest names the unit: that is the commit. Killed at any point, a job goes on from the manifest and
+//! The files are taken in the order of their names, and read in *units* of so many rows. A unit's files get their names
+//! first, then the manifest names the unit: that is the commit. Killed at any point, a job goes on from the manifest and
 //! writes what lies after it again, to the same bytes. A new run over a lake with new files reads these alone, and goes
 //! on from the saved states.
 

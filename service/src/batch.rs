@@ -144,16 +144,17 @@ fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
             (bytes.unwrap_or(STATES_BYTES) / state_bytes(model, &options)?.max(1)).max(1)
         }
     };
+    let unit_rows = file.run.unit_rows.unwrap_or(UNIT_ROWS).max(1);
     let said = serde_json::to_string(&give).unwrap_or_default();
     Ok(BatchJob {
         inputs: file.input.paths.clone(),
-        columns: columns(&file.input),
+        columns: columns(&file.input, unit_rows),
         on_corrupt,
         give,
         output: folder.join(file.output.dir),
         folder,
         metadata: run::metadata(model, &[("command", "run".to_owned()), ("give", said)]),
-        unit_rows: file.run.unit_rows.unwrap_or(UNIT_ROWS).max(1),
+        unit_rows,
         max_series,
         pack_tokens: model::suitable_tokens(model),
     })
@@ -188,13 +189,16 @@ fn states_options(give: &Give, model: &Model) -> Options {
     }
 }
 
-fn columns(input: &InputFile) -> SeriesOptions {
+/// How files are read; a batch is no longer than a unit.
+fn columns(input: &InputFile, unit_rows: u64) -> SeriesOptions {
+    let usual = SeriesOptions::default();
     SeriesOptions {
+        batch_rows: usual.batch_rows.min(usize::try_from(unit_rows).unwrap_or(usize::MAX)),
         id: input.id.clone(),
         time: input.time.clone(),
         values: input.values.clone(),
         layout: if input.lists { Layout::List } else { Layout::Long },
-        ..SeriesOptions::default()
+        ..usual
     }
 }
 

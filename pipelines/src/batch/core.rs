@@ -1,33 +1,33 @@
 //! Rows in, output rows out: the pure part of a batch job.
 
+mod table;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch},
+    array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch},
     compute::{cast, filter_record_batch},
-    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+    datatypes::{DataType, Int64Type, SchemaRef},
 };
-use unspool_ingest::{
-    Reject,
-    schema::{self, TimeKind},
-};
-use unspool_model::{Events, Item, Model, Options, Pool, State};
+use unspool_ingest::{Reject, schema::TimeKind};
+use unspool_model::{Events, Item, Model, Options, State};
 
+use self::table::Table;
 use super::{
     BatchJob,
     error::{Error, Result},
     states::Record,
 };
 use crate::{
-    Scheduler, Sequence, Worker, embed,
+    Frequency, Scheduler, Sequence, Worker,
     featurise::{Series, SeriesFeaturiser},
     forecast,
     scheduler::Limits,
     state_bytes,
-    stream::emit::{Emit, Every, Give, score},
+    stream::emit::{Emit, Every, Give},
 };
 
 /// What a batch of rows, or a pack of series at the end, came to.
@@ -39,14 +39,6 @@ pub(super) struct Given {
     pub rejects: Vec<Reject>,
     /// Events encoded.
     pub events: u64,
-}
-
-/// The columns of the output.
-enum Table {
-    /// `id`, `time`, `value`, `p_value`, `score`.
-    Scores(SchemaRef),
-    Forecast(forecast::table::Table, usize),
-    Embedding(embed::table::Table, Pool),
 }
 
 /// The series and their states.
@@ -64,6 +56,8 @@ pub(super) struct Core {
     changed: BTreeSet<usize>,
     max_series: usize,
     pack_events: u64,
+    /// The frequency that most series have, once the input has ended.
+    common: Option<Frequency>,
 }
 
 impl Core {
@@ -78,29 +72,9 @@ impl Core {
         saved: Vec<(Record, State)>,
     ) -> Result<Self> {
         let options = options(job, model)?;
-        let shape = model
-            .series_shape()
-            .ok_or_else(|| Error::Settings(format!("model: {} is no series model", model.info().name)))?;
-        let table = match &job.give {
-            Give::Scores => Table::Scores(scores_schema(time)),
-            Give::Forecast { horizon } => {
-                Table::Forecast(forecast::table::Table::new(time, &shape.levels, None)?, *horizon)
-            }
-            Give::Embedding { pool, .. } => {
-                let info = model.info();
-                let name = match pool {
-                    crate::stream::emit::Pooling::Mean => crate::Pooling::Mean,
-                    crate::stream::emit::Pooling::Last => crate::Pooling::Last,
-                    crate::stream::emit::Pooling::Max => crate::Pooling::Max,
-                };
-                let layer = options.layers.first().copied().unwrap_or_default();
-                Table::Embedding(
-                    embed::table::Table::new(info.config.d, layer, name, info.digest.to_string()),
-                    (*pool).into(),
-                )
-            }
-        };
-        let pack_events = job.pack_tokens.saturating_mul(shape.patch);
+        let table = Table::new(job, model, (&options, time))?;
+        let patch = model.series_shape().map_or(1, |shape| shape.patch);
+        let pack_events = job.pack_tokens.saturating_mul(patch);
         let mut worker = Worker::new(Arc::clone(model), options.clone(), job.max_series);
         let (mut series, mut runs) = (vec![], vec![]);
         let mut saved = saved;
@@ -122,16 +96,13 @@ impl Core {
             changed: BTreeSet::new(),
             max_series: job.max_series,
             pack_events: pack_events as u64,
+            common: None,
         })
     }
 
     /// The schema of the output.
     pub(super) fn schema(&self) -> SchemaRef {
-        match &self.table {
-            Table::Scores(schema) => Arc::clone(schema),
-            Table::Forecast(table, _) => table.schema(),
-            Table::Embedding(table, _) => table.schema(),
-        }
+        self.table.schema()
     }
 
     /// How many series there are.
@@ -172,10 +143,7 @@ impl Core {
             }
         }
         let p_values = numbers.iter().map(|number| scores.get_mut(&Sequence((*number)? as u64))?.next());
-        let rows = match &self.table {
-            Table::Scores(schema) => scored(&rows, &p_values.collect::<Vec<_>>(), schema)?,
-            Table::Forecast(..) | Table::Embedding(..) => RecordBatch::new_empty(self.schema()),
-        };
+        let rows = self.table.scored(&rows, &p_values.collect::<Vec<_>>())?;
         Ok(Given { rows, rejects, events })
     }
 
@@ -219,22 +187,20 @@ impl Core {
     }
 
     /// The series of which something is given now that the run's input has ended: those that had rows in it.
-    pub(super) fn due(&self) -> Vec<usize> {
-        match self.table {
-            Table::Scores(_) => vec![],
-            Table::Forecast(..) | Table::Embedding(..) => {
-                (0..self.series()).filter(|number| self.runs[*number] == self.run).collect()
-            }
-        }
+    pub(super) fn due(&mut self) -> Vec<usize> {
+        self.common = forecast::most_frequent(self.featuriser.series().iter().filter_map(Series::frequency));
+        let all = if self.table.is_scores() { 0..0 } else { 0..self.series() };
+        all.filter(|number| self.runs[*number] == self.run).collect()
     }
 
-    /// Gives forecasts or embeddings of the first of these series, as many as suit a pack, and says how many. Their own states stay as they are:
-    /// what is held back goes into copies.
+    /// Gives forecasts or embeddings of the first of these series, as many as suit a pack, and says how many.
+    ///
+    /// Their own states stay as they are: what is held back goes into copies.
     ///
     /// # Errors
     /// When the model refuses.
     pub(super) fn give(&mut self, due: &[usize]) -> Result<(usize, Given)> {
-        let ahead = if let Table::Forecast(_, horizon) = self.table { horizon as u64 } else { 0 };
+        let ahead = self.table.horizon() as u64;
         let context = self.model.series_shape().map_or(0, |shape| shape.context) as u64;
         let (mut states, mut pending, mut cost, mut events) = (vec![], vec![], 0, 0);
         for number in due {
@@ -260,42 +226,9 @@ impl Core {
             .map(|(state, values)| Item { state, events: Events::Values(values) })
             .collect();
         self.model.append(&mut items)?;
-        let (rows, rejects) = self.rows_of(&due[..states.len()], &states, context)?;
+        let due: Vec<&Series> = due[..states.len()].iter().map(|number| &self.featuriser.series()[*number]).collect();
+        let (rows, rejects) = self.table.rows(&self.model, (&due, &states), self.common)?;
         Ok((states.len(), Given { rows, rejects, events }))
-    }
-
-    fn rows_of(&mut self, due: &[usize], states: &[State], context: u64) -> Result<(RecordBatch, Vec<Reject>)> {
-        let (all, mut rejects) = (self.featuriser.series(), vec![]);
-        let rows = match &mut self.table {
-            Table::Scores(schema) => RecordBatch::new_empty(Arc::clone(schema)),
-            Table::Forecast(table, horizon) => {
-                let common = forecast::most_frequent(all.iter().filter_map(Series::frequency));
-                let forecasts = self.model.forecast(&states.iter().collect::<Vec<_>>(), *horizon)?;
-                for (number, forecast) in due.iter().zip(&forecasts) {
-                    let series = &all[*number];
-                    match forecast.reason {
-                        Some(_) => rejects.push(forecast::no_value(series, context)),
-                        None => table.push(series, series.frequency().or(common), forecast),
-                    }
-                }
-                table.take()?
-            }
-            Table::Embedding(table, pool) => {
-                let (layer, patch) = (self.options.layers.first().copied().unwrap_or_default(), patch(&self.model));
-                for (number, state) in due.iter().zip(states) {
-                    let series = &all[*number];
-                    match state.pooled(layer, *pool) {
-                        Some(embedding) => {
-                            let span = embed::table::Span { start: 0, len: state.position() / patch * patch };
-                            table.push(Some(&series.id), span, &embedding);
-                        }
-                        None => rejects.push(embed::too_short(&format!("series '{}'", series.id), patch)),
-                    }
-                }
-                table.take()?
-            }
-        };
-        Ok((rows, rejects))
     }
 
     /// What was changed since the last call (or, with `all`, every series), each with its state's bytes.
@@ -334,36 +267,6 @@ impl Core {
 pub(super) fn options(job: &BatchJob, model: &Model) -> Result<Options> {
     let emit = Emit { give: job.give.clone(), every: Every::Events(1) };
     emit.options(model).map_err(|error| Error::Settings(format!("give: {error}")))
-}
-
-fn patch(model: &Model) -> u64 {
-    model.series_shape().map_or(1, |shape| shape.patch) as u64
-}
-
-fn scores_schema(time: TimeKind) -> SchemaRef {
-    let series = schema::series(time);
-    let double = |name: &str, nullable| Arc::new(Field::new(name, DataType::Float64, nullable));
-    let fields = [
-        Arc::clone(&series.fields()[0]),
-        Arc::clone(&series.fields()[1]),
-        double("value", false),
-        double("p_value", true),
-        double("score", true),
-    ];
-    Arc::new(Schema::new(fields.to_vec()))
-}
-
-/// Rows with their p-values (NaN: nothing was forecast yet); a missing value has no row.
-fn scored(rows: &RecordBatch, p_values: &[Option<f64>], schema: &SchemaRef) -> Result<RecordBatch> {
-    let there = BooleanArray::from_iter((0..rows.num_rows()).map(|row| Some(rows.column(2).is_valid(row))));
-    let p_values = p_values.iter().map(|p_value| p_value.filter(|p_value| !p_value.is_nan()));
-    let p_values: Float64Array = p_values.collect();
-    let scores: Float64Array = p_values.iter().map(|p_value| p_value.map(score)).collect();
-    let columns: Vec<ArrayRef> =
-        rows.columns().iter().cloned().chain([Arc::new(p_values) as ArrayRef, Arc::new(scores)]).collect();
-    let fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    let all = filter_record_batch(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, &there)?;
-    Ok(RecordBatch::try_new(Arc::clone(schema), all.columns().to_vec())?)
 }
 
 /// A time as a person reads it.

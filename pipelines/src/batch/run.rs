@@ -46,8 +46,8 @@ pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
 /// Does what is not finished yet: the rest of a run that was killed, then the files that are new.
 ///
 /// # Errors
-/// When the settings are not those of what the output folder holds; a file that was read before is missing or changed; the input, the
-/// model or the disk fails; or `report` says stop ([`crate::Error::Cancelled`]).
+/// When the settings are not those of what the output folder holds; a file that was read before is missing or changed;
+/// the input, the model or the disk fails; or `report` says stop ([`crate::Error::Cancelled`]).
 pub fn run(job: &BatchJob, model: &Arc<Model>, report: &mut Report<'_>) -> Result<Summary> {
     let began = Instant::now();
     plan(job, model)?;
@@ -263,8 +263,8 @@ impl<'a, 'r> Running<'a, 'r> {
         self.step()
     }
 
-    /// Saves the states that the unit changed; or all of them, where the files would else hold twice as many as there are series:
-    /// those files are no longer needed then.
+    /// Saves the states that the unit changed; or all of them, where the files would else hold more than twice as many as
+    /// there are series: those files are no longer needed then.
     fn save(&mut self) -> Result<Vec<SegmentEntry>> {
         let (changed, kept) =
             (self.core.changed() as u64, self.manifest.segments.iter().map(|s| s.series).sum::<u64>());

@@ -42,7 +42,8 @@ fn write(folder: &Path, name: &str, rows: &[Row]) {
     writer.close().unwrap();
 }
 
-/// A lake in three files: `a` and `b` go over all of them, `c` begins late and is short, `d` has no value; some rows are late or doubled.
+/// A lake in three files: `a` and `b` go over several, `c` begins late and is short, `d` has no value; some rows are late
+/// or doubled.
 fn lake() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let parts = |ranges: [(&'static str, std::ops::Range<i64>); 2]| ranges.map(|(id, range)| wave(id, range)).concat();

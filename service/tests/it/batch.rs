@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::command::{command, folder, names, read, succeed, unspool};
 
-const JOB: &str = "[input]\npaths = [\"lake\"]\n[give]\nWHAT\n[output]\ndir = \"OUT\"\n[run]\nunit_rows = 2500\n";
+const JOB: &str = "[input]\npaths = [\"lake\"]\n[give]\nWHAT\n[output]\ndir = \"OUT\"\n[run]\nunit_rows = 500\n";
 
 /// Taxis, cut into the files of four months' folders; `all.csv` has the same rows.
 fn lake() -> TempDir {
@@ -108,7 +108,7 @@ fn the_plan_is_printed_and_nothing_done() {
     for line in [
         "give     \"scores\"",
         "columns  id: by convention; time: by convention (timestamps); values: by convention",
-        "output   out, a unit each 2500 rows",
+        "output   out, a unit each 500 rows",
         "done     nothing yet",
         "  lake/part=3/rows.csv  ",
     ] {
@@ -117,7 +117,7 @@ fn the_plan_is_printed_and_nothing_done() {
     assert!(!folder.path().join("out").exists());
     succeed(folder.path(), &format!("run {job}"));
     let plan = succeed(folder.path(), &format!("run {job} --dry-run")).stdout;
-    assert!(plan.contains("done     4 of 4 files in 3 units, 1 series, 3 parts, 0 rejects"), "{plan}");
+    assert!(plan.contains("done     4 of 4 files in 5 units, 1 series, 5 parts, 0 rejects"), "{plan}");
     assert!(plan.contains("to read  0 files, 0 B"), "{plan}");
 }
 
