@@ -110,10 +110,28 @@ impl Draft {
     }
 }
 
+/// Refuses a folder without a manifest that holds what no batch job wrote.
+///
+/// # Errors
+/// When it does, or it cannot be read.
+pub(super) fn refuse_foreign(dir: &Path) -> Result<()> {
+    let names = match fs::read_dir(dir) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => {
+            entries.and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>())
+        }
+    };
+    let names = names.map_err(|source| Error::io(dir, &source))?;
+    let foreign = names.iter().map(|name| name.to_string_lossy()).filter(|name| !name.starts_with('_')).min();
+    let Some(name) = foreign else { return Ok(()) };
+    let problem = format!("{} is there, but no _manifest.json: name an empty folder", dir.join(&*name).display());
+    Err(Error::Settings(format!("output.dir: {problem}")))
+}
+
 /// Makes the folders, and removes what a killed run left that the manifest does not name.
 ///
 /// # Errors
-/// When the disk refuses, or the folder holds what no batch job wrote.
+/// When the disk refuses.
 pub(super) fn tidy(dir: &Path, manifest: Option<&Manifest>) -> Result<()> {
     for folder in [dir, &dir.join(REJECTS), &dir.join(super::states::FOLDER)] {
         fs::create_dir_all(folder).map_err(|source| Error::io(folder, &source))?;
@@ -129,10 +147,6 @@ pub(super) fn tidy(dir: &Path, manifest: Option<&Manifest>) -> Result<()> {
             let path = entry.map_err(|source| Error::io(folder, &source))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let ours = name.ends_with(".partial") || is_part(&name) || name.ends_with(".states");
-            if manifest.is_none() && !name.starts_with('_') {
-                let problem = format!("{} is there, but no _manifest.json: name an empty folder", path.display());
-                return Err(Error::Settings(format!("output.dir: {problem}")));
-            }
             if ours && !named(&name) && path.is_file() {
                 fs::remove_file(&path).map_err(|source| Error::io(&path, &source))?;
             }

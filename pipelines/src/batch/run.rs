@@ -38,6 +38,9 @@ pub type Report<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
     core::options(job, model)?;
     let manifest = Manifest::read(&job.output)?;
+    if manifest.is_none() {
+        part::refuse_foreign(&job.output)?;
+    }
     let (lake, files, time) = look(job, model, manifest.as_ref())?;
     let files = files.iter().map(|entry| (lake.path(entry).display().to_string(), entry.bytes)).collect();
     Ok(Plan { files, time, manifest })

@@ -291,6 +291,7 @@ fn refused(change: impl FnOnce(&Path, &mut BatchJob)) -> String {
     let before = bytes(&folder.path().join("out"));
     let error = run_whole(&job).unwrap_err().to_string();
     assert!(bytes(&folder.path().join("out")) == before, "a refusal changes nothing");
+    assert!(!folder.path().join("lake/_lock").exists());
     error.replace(&format!("{}/", folder.path().display()), "")
 }
 
