@@ -7,7 +7,10 @@ use std::{
 };
 
 use arrow::{array::RecordBatch, compute::concat_batches};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    file::properties::WriterProperties,
+};
 use tempfile::TempDir;
 use unspool_ingest::{
     schema::TimeKind,
@@ -364,6 +367,31 @@ fn a_damaged_file_is_left_out_if_that_is_asked_for() {
     assert!(reject.reason.ends_with("the file is left out from its start on"), "{}", reject.reason);
     assert_eq!(summary.progress.rejects, 3);
     assert!(decoder(&[folder.path().join("lake/day=01/x.parquet")], &job.columns).is_ok());
+}
+
+#[test]
+fn a_file_is_used_up_to_its_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = wave("a", 0..130).into_iter().map(|(id, time, value)| (id, time, value.or(Some(0.0))));
+    let rows: Vec<Row> = rows.take(120).collect();
+    write(folder.path(), "lake/a.parquet", &rows[..1]);
+    let path = folder.path().join("lake/b.parquet");
+    let table = testing::series(TimeKind::Step, &rows[1..]);
+    let groups = WriterProperties::builder().set_max_row_group_row_count(Some(30)).build();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), table.schema(), Some(groups)).unwrap();
+    writer.write(&table).unwrap();
+    let (start, len) = writer.close().unwrap().row_group(2).column(2).byte_range();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[start as usize..(start + len) as usize].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let job = BatchJob { on_corrupt: OnCorrupt::Skip, unit_rows: 40, ..job(folder.path(), Give::Scores) };
+    let summary = run_whole(&job).unwrap();
+    assert_eq!((output(&job).num_rows(), summary.progress.rejects), (61, 1));
+    let reject = &summary.first_rejects[0];
+    assert!(reject.reason.ends_with("the file is left out from row group 2, row 0 on"), "{}", reject.reason);
+    let stopped = BatchJob { on_corrupt: OnCorrupt::Stop, output: folder.path().join("out-2"), ..job };
+    let error = run_whole(&stopped).unwrap_err().to_string();
+    assert!(error.contains("lake/b.parquet, row group 2, row 0: the rows from here on cannot be decoded"), "{error}");
 }
 
 #[test]
