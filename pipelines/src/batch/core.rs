@@ -78,6 +78,9 @@ impl Core {
         let mut worker = Worker::new(Arc::clone(model), options.clone(), job.max_series);
         let (mut series, mut runs) = (vec![], vec![]);
         let mut saved = saved;
+        if saved.len() > job.max_series {
+            return Err(too_many(job.max_series, state_bytes(model, &options)?));
+        }
         saved.sort_by_key(|(record, _)| record.series.sequence);
         for (record, state) in saved {
             worker.put(record.series.sequence, state)?;
@@ -119,8 +122,7 @@ impl Core {
         let (chunks, refused) = self.featuriser.featurise(&rows)?;
         rejects.extend(refused);
         if self.series() > self.max_series {
-            let state_bytes = state_bytes(&self.model, &self.options)?;
-            return Err(crate::Error::TooManySequences { limit: self.max_series, state_bytes }.into());
+            return Err(too_many(self.max_series, state_bytes(&self.model, &self.options)?));
         }
         let numbers = self.numbers(&rows)?;
         self.runs.resize(self.series(), self.run);
@@ -267,6 +269,12 @@ impl Core {
 pub(super) fn options(job: &BatchJob, model: &Model) -> Result<Options> {
     let emit = Emit { give: job.give.clone(), every: Every::Events(1) };
     emit.options(model).map_err(|error| Error::Settings(format!("give: {error}")))
+}
+
+fn too_many(limit: usize, state_bytes: usize) -> Error {
+    Error::Settings(format!(
+        "more than {limit} series (a state is {state_bytes} bytes): raise run.max_series or run.states_bytes, or split the input"
+    ))
 }
 
 /// A time as a person reads it.

@@ -397,9 +397,14 @@ fn a_file_is_used_up_to_its_damage() {
 #[test]
 fn more_series_than_allowed_are_refused() {
     let folder = lake();
-    let job = BatchJob { max_series: 2, ..job(folder.path(), FORECASTS) };
+    let job = BatchJob { max_series: 2, on_corrupt: OnCorrupt::Skip, ..job(folder.path(), FORECASTS) };
     let error = run_whole(&job).unwrap_err().to_string();
-    assert!(error.contains("more than 2 series"), "{error}");
+    assert!(error.starts_with("more than 2 series (a state is "), "{error}");
+    let job = BatchJob { max_series: 4, ..job };
+    run_whole(&job).unwrap();
+    write(folder.path(), "lake/day=04/x.parquet", &wave("a", 260..270));
+    let error = run_whole(&BatchJob { max_series: 3, ..job }).unwrap_err().to_string();
+    assert!(error.starts_with("more than 3 series (a state is "), "{error}");
 }
 
 #[test]
