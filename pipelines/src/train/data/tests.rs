@@ -121,7 +121,8 @@ fn what_makes_no_sense_is_refused() {
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
     };
     check(options(1, &[]), &["lengths", "share above 0"]);
-    check(options(1, &[(0, 1.0)]), &["lengths", "from 1 on"]);
+    check(options(1, &[(0, 1.0)]), &["lengths", "from 1 to 65536"]);
+    check(options(1, &[(1 << 40, 1.0)]), &["lengths", "from 1 to 65536"]);
     check(options(1, &[(4, f64::NAN)]), &["lengths", "NaN"]);
     check(options(1, &[(4, 0.0)]), &["lengths"]);
     check(DataOptions { real_share: 1.5, ..DataOptions::default() }, &["real_share", "1.5", "0 to 1"]);
