@@ -264,7 +264,7 @@ impl Encoder for CpuEncoder {
 
     fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {
         state.has(self.state_len())?;
-        let (mut values, mut rest) = (vec![], state.values());
+        let (mut values, mut rest) = (Vec::with_capacity(self.state_len()), state.values());
         for layer in &self.layers {
             let (window, after) = rest.split_at(layer.mixer.window_len());
             let (h, after) = after.split_at(layer.mixer.h_len());

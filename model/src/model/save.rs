@@ -35,11 +35,9 @@ impl Model {
             writer.f32("backbone", &self.encoder.export(backbone)?);
         }
         if state.series.as_ref().is_some_and(SeriesState::pairs) {
-            let young = state
-                .young
-                .as_ref()
-                .map_or_else(|| self.encoder.export(&self.encoder.fresh()), |y| self.encoder.export(y));
-            writer.f32("backbone.young", &young?);
+            // Where there is none as yet: zeros, as a fresh one has.
+            let none = || Ok(vec![0.0; self.info.config.state_len()]);
+            writer.f32("backbone.young", &state.young.as_ref().map_or_else(none, |y| self.encoder.export(y))?);
         }
         for (layer, pooled) in state.options.layers.iter().zip(&state.pools) {
             writer.u64(&format!("pool.{layer}.count"), &[pooled.count]);

@@ -29,15 +29,15 @@ pub(crate) struct Writer(Vec<(String, Dtype, usize, Vec<u8>)>);
 
 impl Writer {
     pub(crate) fn f32(&mut self, name: &str, values: &[f32]) {
-        self.push(name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.push(name, Dtype::F32, values.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>().into_flattened());
     }
 
     pub(crate) fn f64(&mut self, name: &str, values: &[f64]) {
-        self.push(name, Dtype::F64, values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.push(name, Dtype::F64, values.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>().into_flattened());
     }
 
     pub(crate) fn u64(&mut self, name: &str, values: &[u64]) {
-        self.push(name, Dtype::U64, values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.push(name, Dtype::U64, values.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>().into_flattened());
     }
 
     fn push(&mut self, name: &str, dtype: Dtype, bytes: Vec<u8>) {
