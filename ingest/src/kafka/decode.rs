@@ -65,7 +65,12 @@ trait Payload: Send {
     /// What is wrong with the payload; rows given before that are not to be used.
     fn read<'a>(&mut self, payload: &'a [u8], row: &mut RowFn<'_, 'a>) -> Result<(), String>;
 
-    /// Reads the first payloads together, where that is faster, a row each; how many they were.
+    /// Payloads that are read together, at most; 0: one by one.
+    fn together(&self) -> usize {
+        0
+    }
+
+    /// Reads the first payloads together, a row each; how many they were.
     fn read_many<'a>(&mut self, payloads: &[&'a [u8]], row: &mut ManyFn<'_, 'a>) -> usize {
         let _ = (payloads, row);
         0
@@ -167,7 +172,11 @@ impl Decoder {
 
     /// Decodes the first records together, where their format can; how many they were.
     fn many(&mut self, records: &[Record<'_>], rejects: &mut Vec<Rejected>) -> usize {
-        let payloads: Vec<&[u8]> = records.iter().map_while(|record| record.payload).collect();
+        let together = self.payload.together();
+        if together == 0 {
+            return 0;
+        }
+        let payloads: Vec<&[u8]> = records.iter().take(together).map_while(|record| record.payload).collect();
         let Self { fields, slots, payload: reader, rows } = self;
         let before = rows.len();
         let mut row = |at: usize, cells: &[Cell<'_>]| {

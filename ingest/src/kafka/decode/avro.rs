@@ -83,6 +83,10 @@ impl Payload for Avro {
     }
 
     /// Runs of payloads of one schema go through the library together; a run with a bad one is left to [`Payload::read`].
+    fn together(&self) -> usize {
+        AT_ONCE
+    }
+
     fn read_many<'a>(&mut self, payloads: &[&'a [u8]], row: &mut ManyFn<'_, 'a>) -> usize {
         let Some(Ok(id)) = payloads.first().map(|first| self.id(first)) else { return 0 };
         let same = payloads.iter().take(AT_ONCE).take_while(|payload| self.id(payload) == Ok(id)).count();
