@@ -66,14 +66,11 @@ impl SeriesTrainer for CudaTrainer {
             let gradients = self.training.series_gradients(&self.input(batch))?;
             self.training.add(&sum, &gradients)?;
         }
-        let &AdamStep { step, rate, beta1, beta2, eps, decay, clip, keep } = step;
-        let step = backward::AdamStep { step, rate, beta1, beta2, eps, decay, clip, keep };
-        Ok(self.training.step(&sum, &mut self.moments, step)?)
+        Ok(self.training.step(&sum, &mut self.moments, *step)?)
     }
 
     fn report(&mut self) -> Result<Report> {
-        let backward::Report { loss, norms, largest, skipped } = self.training.report()?;
-        Ok(Report { loss, norms, largest, skipped })
+        Ok(self.training.report()?)
     }
 
     fn moments(&self) -> Result<Moments> {

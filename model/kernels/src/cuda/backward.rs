@@ -36,7 +36,7 @@ use launch::Launcher;
 use layer::LayerWeights;
 use layout::Layout;
 use memory::Spare;
-pub use optimizer::{AdamStep, Moments, Report};
+pub use optimizer::Moments;
 pub use pass::{HiddenGradient, TrainingGradients, TrainingTape};
 pub use series::SeriesInput;
 use shape::Padded;

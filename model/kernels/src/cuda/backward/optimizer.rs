@@ -3,7 +3,10 @@
 use cudarc::driver::{CudaSlice, result};
 
 use super::{Address, Training, TrainingError, args, launch, layout::Tensor, pass::TrainingGradients};
-use crate::cuda::CudaError;
+use crate::{
+    cuda::CudaError,
+    training::{AdamStep, Report},
+};
 
 /// Moments of the gradients, and the running average of the weights, on the card.
 pub struct Moments {
@@ -12,40 +15,6 @@ pub struct Moments {
     average: CudaSlice<f32>,
     decays: CudaSlice<u8>,
     sums: CudaSlice<f64>,
-}
-
-/// One step of AdamW (arXiv 1711.05101).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamStep {
-    /// Steps with this one: 1 is the first.
-    pub step: u64,
-    /// Learning rate.
-    pub rate: f32,
-    /// Decay of the gradients' average.
-    pub beta1: f32,
-    /// Decay of the average of their squares.
-    pub beta2: f32,
-    /// Added to the root of that.
-    pub eps: f32,
-    /// Weight decay, times the rate, of the tensors that decay.
-    pub decay: f32,
-    /// Gradients of a larger norm are shrunk to this one.
-    pub clip: f32,
-    /// What stays of the weights' running average.
-    pub keep: f32,
-}
-
-/// What happened since the last report.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Report {
-    /// Sum of the losses of batches.
-    pub loss: f64,
-    /// Sum of the gradients' norms, before they were clipped.
-    pub norms: f64,
-    /// The largest norm.
-    pub largest: f64,
-    /// Steps that were left out, because their gradient was not finite.
-    pub skipped: u64,
 }
 
 /// Numbers of a report on the card; the last is the step's own.
