@@ -10,6 +10,7 @@
 //! waits for that wave's same layer. By the chunk law none of this changes a bit.
 
 mod alone;
+mod dense;
 mod lane;
 mod layer;
 mod mamba1;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
 
 pub use self::alone::ScanAlone;
+pub(crate) use self::dense::Dense;
 pub(crate) use self::pool::Resident;
 use self::{
     lane::{Lanes, Rows},
@@ -73,7 +75,7 @@ impl CudaEncoder {
             Rows { tuned: net.layers.iter().all(Layer::is_tuned), tiled: net.layers.iter().any(Layer::is_tiled) };
         let capability = gpu.card().capability;
         let way = if rows.tuned { "" } else { "-general" };
-        let route = Route(format!("cuda-sm{}{}-{name}{way}-1", capability.0, capability.1));
+        let route = Route(format!("cuda-sm{}{}-{name}{way}-2", capability.0, capability.1));
         let note = (!rows.tuned).then(|| {
             format!("no tuned kernels for this model's shape on a card of compute capability {capability}: the general ones compute")
         });
@@ -90,6 +92,12 @@ impl CudaEncoder {
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a state of another encoder.
+    fn own<'a>(&self, state: &'a BackboneState) -> Result<&'a Resident> {
+        let resident = state.resident().filter(|resident| resident.belongs(&self.pool));
+        resident.ok_or_else(|| Error::Input("a state of another encoder: restore it from its bytes".into()))
     }
 
     /// Runs as many sequences as the pool has slots for. `outputs`: `[taps][t, d]` of the whole call.
@@ -159,13 +167,16 @@ impl Encoder for CudaEncoder {
         BackboneState(Place::Card(Resident::fresh(&self.pool)))
     }
 
+    fn fork(&self, states: &[&BackboneState]) -> Result<Vec<BackboneState>> {
+        let residents = states.iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
+        let forks = Resident::fork(&self.pool, &residents)?;
+        Ok(forks.into_iter().map(|fork| BackboneState(Place::Card(fork))).collect())
+    }
+
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
         let t = batch.check_layout(&self.config, states.len(), taps)?;
         for state in states.iter() {
-            match state.resident() {
-                Some(resident) => resident.belongs(&self.pool)?,
-                None => return Err(Error::Input("a state of another encoder: restore it from its bytes".into())),
-            }
+            self.own(state)?;
         }
         let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
         let at_once = self.pool.slots();
@@ -176,11 +187,7 @@ impl Encoder for CudaEncoder {
     }
 
     fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {
-        let Some(resident) = state.resident() else {
-            return Err(Error::Input("a state of another encoder: restore it from its bytes".into()));
-        };
-        resident.belongs(&self.pool)?;
-        let values = resident.values()?;
+        let values = self.own(state)?.values()?;
         let mut published = Vec::with_capacity(self.config.state_len());
         let (window, layer) = (self.config.mixer.window_len(), self.config.mixer_len());
         let taps = self.config.mixer.k() - 1;

@@ -149,6 +149,14 @@ pub trait Encoder: Send + Sync {
     /// The state of a sequence before its first token.
     fn fresh(&self) -> BackboneState;
 
+    /// Forks states: each goes its own way then. On a card all are copied in one go, where clones are copied one by one.
+    ///
+    /// # Errors
+    /// When a state is of another encoder, or a card fails.
+    fn fork(&self, states: &[&BackboneState]) -> Result<Vec<BackboneState>> {
+        Ok(states.iter().map(|state| (*state).clone()).collect())
+    }
+
     /// Encodes a packed batch, one state a sequence, and moves the states on.
     ///
     /// `taps` asks for hidden rows by the number of layers that were run: 0 is the embedding, `i` the residual stream

@@ -24,16 +24,20 @@ mod training;
 use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
-use unspool_kernels::cpu::{Isa, Team};
+use unspool_kernels::cpu::Team;
 
+#[cfg(feature = "cuda")]
+pub(crate) use self::dense::DenseWeights;
+pub(crate) use self::dense::Home;
 use self::{dense::Dense, scaling::Scale};
+pub(crate) use self::{
+    forecast::Backbone,
+    state::Patches,
+    training::{TrainingPatch, TrainingPatches},
+};
 pub use self::{
     forecast::{Forecast, Unforecastable},
     state::SeriesState,
-};
-pub(crate) use self::{
-    state::Patches,
-    training::{TrainingPatch, TrainingPatches},
 };
 use crate::{Error, Result, checkpoint::Tensors, state::Options};
 
@@ -143,24 +147,19 @@ fn are_levels(l: &[f64]) -> bool {
 /// The front end and the head.
 pub(crate) struct FrontEnd {
     pub(crate) shape: SeriesShape,
+    d: usize,
     embed: Dense,
     head: Dense,
-    team: Arc<Team>,
-    isa: Isa,
+    pub(crate) team: Arc<Team>,
 }
 
 impl FrontEnd {
     /// Takes the tensors `embed.*` and `head.*` of a backbone of width `d`.
-    pub(crate) fn take(
-        shape: SeriesShape,
-        d: usize,
-        tensors: &mut Tensors,
-        (isa, team): (Isa, Arc<Team>),
-    ) -> Result<Self> {
+    pub(crate) fn take(shape: SeriesShape, d: usize, tensors: &mut Tensors, home: Home) -> Result<Self> {
         let features = features::count(shape.patch);
-        let embed = Dense::take(tensors, "embed", (features, 2 * d, d))?;
-        let head = Dense::take(tensors, "head", (d, 2 * d, shape.reach() * shape.levels.len()))?;
-        Ok(Self { shape, embed, head, team, isa })
+        let embed = Dense::take(tensors, "embed", (features, 2 * d, d), &home)?;
+        let head = Dense::take(tensors, "head", (d, 2 * d, shape.reach() * shape.levels.len()), &home)?;
+        Ok(Self { shape, d, embed, head, team: home.2 })
     }
 
     /// The state of a series before its first value.
@@ -173,17 +172,30 @@ impl FrontEnd {
         self.shape.alignment == Alignment::Any || options.anomaly || !options.layers.is_empty()
     }
 
-    /// Embedded rows `[l, d]` of features `[l, 3 P + 4]`.
-    pub(crate) fn embed(&self, features: &[f32]) -> Vec<f32> {
-        self.embed.forward((self.isa, &self.team), features)
+    /// Embedded rows `[l, d]` of each series' features `[l, 3 P + 4]`.
+    ///
+    /// # Errors
+    /// When a card fails.
+    pub(crate) fn embed(&self, features: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let (width, d) = (self.shape.features(), self.d);
+        let rows = self.embed.forward(&features.concat())?;
+        let mut from = 0;
+        let each = features.iter().map(|features| {
+            let rows = &rows[from..from + features.len() / width * d];
+            from += rows.len();
+            rows.to_vec()
+        });
+        Ok(each.collect())
     }
 
     /// What the head says after each hidden row, `[l, d]` → `[l][reach, levels]`; quantiles may cross.
-    pub(crate) fn predict(&self, hidden: &[f32], scales: &[Scale]) -> Vec<Prediction> {
-        let outputs = self.head.forward((self.isa, &self.team), hidden);
-        let levels = self.shape.levels.len();
-        let each = outputs.chunks_exact(self.shape.reach() * levels).zip(scales);
-        each.map(|(outputs, scale)| Prediction { scale: *scale, outputs: outputs.to_vec() }).collect()
+    ///
+    /// # Errors
+    /// When a card fails.
+    pub(crate) fn predict(&self, hidden: &[f32], scales: &[Scale]) -> Result<Vec<Prediction>> {
+        let outputs = self.head.forward(hidden)?;
+        let each = outputs.chunks_exact(self.shape.outputs()).zip(scales);
+        Ok(each.map(|(outputs, scale)| Prediction { scale: *scale, outputs: outputs.to_vec() }).collect())
     }
 }
 

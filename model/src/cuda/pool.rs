@@ -180,16 +180,21 @@ impl Entered<'_> {
         Ok(())
     }
 
-    /// A copy of a slot: in a free slot, or in memory.
-    fn fork(&mut self, slot: usize) -> Result<Spot> {
+    /// Copies of slots: in free slots, and in memory where these do not suffice. The lane is through then.
+    fn fork(&mut self, slots: &[usize]) -> Result<Vec<Spot>> {
         let Inner { states, lane, free, .. } = &mut *self.inner;
         free.append(&mut self.pool.left.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(to) = free.pop() {
-            states.copy(lane, &[(slot, to)])?;
-            lane.finish()?;
-            return Ok(Spot::Slot(to));
+        let (near, far) = slots.split_at(slots.len().min(free.len()));
+        let to = free.split_off(free.len() - near.len());
+        let mut spots: Vec<Spot> = to.iter().map(|slot| Spot::Slot(*slot)).collect();
+        let copied = (states.copy(lane, &near.iter().copied().zip(to).collect::<Vec<_>>()))
+            .and_then(|()| states.save(lane, far, |_, values| spots.push(Spot::Memory(values.into()))))
+            .and_then(|()| lane.finish());
+        if let Err(error) = copied {
+            free.extend(spots.iter().filter_map(|spot| if let Spot::Slot(slot) = spot { Some(*slot) } else { None }));
+            return Err(error.into());
         }
-        Ok(Spot::Memory(self.read(slot)?))
+        Ok(spots)
     }
 
     fn read(&mut self, slot: usize) -> Result<Box<[f32]>> {
@@ -228,12 +233,9 @@ impl Resident {
         Self { pool: Arc::clone(pool), cell: Cell::new(Spot::Memory(values.into())) }
     }
 
-    /// Refuses another pool's.
-    pub(super) fn belongs(&self, pool: &Arc<Pool>) -> Result<()> {
-        match Arc::ptr_eq(&self.pool, pool) {
-            true => Ok(()),
-            false => Err(Error::Input("a state of another encoder: restore it from its bytes".into())),
-        }
+    /// It is this pool's.
+    pub(super) fn belongs(&self, pool: &Arc<Pool>) -> bool {
+        Arc::ptr_eq(&self.pool, pool)
     }
 
     /// The card failed in the midst of it.
@@ -256,32 +258,50 @@ impl Resident {
     }
 }
 
+impl Resident {
+    /// A fork of each, in one go: all are this pool's.
+    pub(super) fn fork(pool: &Arc<Pool>, residents: &[&Self]) -> Result<Vec<Self>> {
+        let mut entered = pool.enter()?;
+        let mut spots = Vec::with_capacity(residents.len());
+        let (mut slots, mut at) = (vec![], vec![]);
+        for (i, resident) in residents.iter().enumerate() {
+            spots.push(match &*resident.cell.spot() {
+                Spot::Fresh => Spot::Fresh,
+                Spot::Memory(values) => Spot::Memory(values.clone()),
+                Spot::Lost(why) => Spot::Lost(why.clone()),
+                Spot::Slot(slot) => {
+                    slots.push(*slot);
+                    at.push(i);
+                    Spot::Fresh
+                }
+            });
+        }
+        for (i, spot) in at.into_iter().zip(entered.fork(&slots)?) {
+            spots[i] = spot;
+        }
+        let each = residents.iter().zip(spots).map(|(resident, spot)| {
+            let slot = if let Spot::Slot(slot) = spot { Some(slot) } else { None };
+            let used = AtomicU64::new(resident.cell.used.load(Ordering::Relaxed));
+            let cell = Arc::new(Cell { place: Mutex::new(spot), used });
+            if let Some(slot) = slot {
+                entered.inner.owners[slot] = Arc::downgrade(&cell);
+            }
+            Self { pool: Arc::clone(pool), cell }
+        });
+        Ok(each.collect())
+    }
+}
+
 impl Clone for Resident {
     fn clone(&self) -> Self {
-        let forked = self.pool.enter().and_then(|mut pool| {
-            let slot = match &*self.cell.spot() {
-                Spot::Fresh => return Ok((pool, Spot::Fresh)),
-                Spot::Memory(values) => return Ok((pool, Spot::Memory(values.clone()))),
-                Spot::Lost(why) => return Ok((pool, Spot::Lost(why.clone()))),
-                Spot::Slot(slot) => *slot,
-            };
-            let spot = pool.fork(slot)?;
-            Ok((pool, spot))
-        });
-        let used = AtomicU64::new(self.cell.used.load(Ordering::Relaxed));
-        let cell = match forked {
-            Ok((mut pool, spot)) => {
-                let slot = if let Spot::Slot(slot) = spot { Some(slot) } else { None };
-                let cell = Arc::new(Cell { place: Mutex::new(spot), used });
-                if let Some(slot) = slot {
-                    pool.inner.owners[slot] = Arc::downgrade(&cell);
-                }
-                cell
-            }
-            // A clone cannot fail: whoever uses it is told.
-            Err(error) => Cell::new(Spot::Lost(error.to_string())),
-        };
-        Self { pool: Arc::clone(&self.pool), cell }
+        let forked = Self::fork(&self.pool, &[self]).map(|mut forks| forks.pop());
+        // A clone cannot fail: whoever uses it is told.
+        let lost = |why: String| Self { pool: Arc::clone(&self.pool), cell: Cell::new(Spot::Lost(why)) };
+        match forked {
+            Ok(Some(fork)) => fork,
+            Ok(None) => lost("no fork was made".into()),
+            Err(error) => lost(error.to_string()),
+        }
     }
 }
 

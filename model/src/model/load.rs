@@ -68,7 +68,7 @@ impl Model {
         let series = match ours.front {
             Front::Series => {
                 let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
-                Some(FrontEnd::take(shape, config.d, &mut checkpoint.tensors, cpu)?)
+                Some(FrontEnd::take(shape, config.d, &mut checkpoint.tensors, (device, cpu.0, cpu.1))?)
             }
             Front::Dna if config.vocab < dna::VOCAB => {
                 let problem = format!("a DNA model has at least {} tokens, this one {}", dna::VOCAB, config.vocab);

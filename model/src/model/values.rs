@@ -4,11 +4,13 @@ use super::{Item, Model, Output, sequence::Feed, taps};
 use crate::{
     Error, Result, State,
     encoder::BackboneState,
-    series::{Alignment, Forecast, FrontEnd, Patches, Prediction, SeriesState},
+    series::{Alignment, Backbone, Forecast, FrontEnd, Patches, Prediction, SeriesState},
 };
 
 /// Values of one series that are taken in at once: memory stays flat however many arrive.
 const MOST_VALUES: usize = 1 << 15;
+/// Patches that the head is asked about at once: its answers are many times their size.
+const HEAD_ROWS: usize = 2048;
 
 /// One series' patches on their way.
 #[derive(Default)]
@@ -48,36 +50,40 @@ impl Model {
             taps.push(layers); // the head reads the last one
         }
         let mut arrived: Vec<Arrived> =
-            items.iter_mut().zip(taken).map(|(item, taken)| arrive(front, item, taken)).collect();
+            front.team.map(items.iter_mut().zip(taken), |(item, taken)| arrive(front, item, taken));
         // a series opened for `end` forecasts alone has neither patches nor a backbone state
-        let (mut feeds, mut states, mut of, mut pools) = (vec![], vec![], vec![], vec![]);
+        let (mut features, mut states, mut of, mut pools) = (vec![], vec![], vec![], vec![]);
         for (i, (item, arrived)) in items.iter_mut().zip(&arrived).enumerate() {
             let State { backbone, young, pools: all, options, .. } = &mut *item.state;
-            if let Some(backbone) = backbone {
-                feeds.push(Feed::Rows(front.embed(&arrived.patches.features)));
+            if let Some(backbone) = backbone.as_mut().filter(|_| !arrived.patches.features.is_empty()) {
+                features.push(&arrived.patches.features[..]);
                 states.push(backbone);
                 of.push(Some(i));
             }
             if let Some(young) = young.as_mut().filter(|_| !arrived.patches.young.is_empty()) {
-                feeds.push(Feed::Rows(front.embed(&arrived.patches.young)));
+                features.push(&arrived.patches.young[..]);
                 states.push(young);
                 of.push(None);
             }
             pools.push((&*options, all));
         }
+        let feeds: Vec<Feed> = front.embed(&features)?.into_iter().map(Feed::Rows).collect();
         self.encode(&feeds, states, &taps, |sequence, rows| {
             let Some(i) = of[sequence] else { return };
             arrived[i].hidden.extend_from_slice(rows[rows.len() - 1]);
             let (options, pools) = &mut pools[i];
             outputs[i].take(options, pools, &taps, rows);
         })?;
-        for ((item, arrived), output) in items.iter_mut().zip(arrived).zip(outputs) {
-            let ends_span = arrived.ends_span;
-            self.predict(front, item.state, arrived, output);
-            if ends_span {
-                self.begin_span(item.state);
-            }
+        let ends: Vec<bool> = arrived.iter().map(|arrived| arrived.ends_span).collect();
+        let mut all: Vec<Said<'_, '_>> = (items.iter_mut().zip(arrived).zip(outputs))
+            .map(|((item, arrived), output)| Said::new(front, item.state, arrived, output))
+            .collect();
+        let rows: Vec<usize> = all.iter().map(|said| said.rows.len()).collect();
+        for some in runs(&rows, HEAD_ROWS) {
+            predict(front, &mut all[some], self.info.config.d)?;
         }
+        drop(all);
+        items.iter_mut().zip(ends).filter(|(_, ends)| *ends).for_each(|(item, _)| self.begin_span(item.state));
         Ok(())
     }
 
@@ -87,25 +93,6 @@ impl Model {
         let grown = state.young.replace(self.encoder.fresh());
         if series.begin_span() && grown.is_some() {
             state.backbone = grown;
-        }
-    }
-
-    /// What the head says after the patches that became complete, and the scores of the values that arrived.
-    fn predict(&self, front: &FrontEnd, state: &mut State, arrived: Arrived, output: &mut Output) {
-        let Some(series) = &mut state.series else { return };
-        let Arrived { patches, values, before, hidden, .. } = arrived;
-        let scales = &patches.scales[..];
-        if state.options.anomaly {
-            let predictions = front.predict(&hidden, scales);
-            output.scores.extend(values.iter().map(|(value, at, complete)| {
-                let latest = complete.checked_sub(1).map_or(before.as_ref(), |last| predictions.get(last));
-                SeriesState::score(latest, &front.shape, *at, *value)
-            }));
-            predictions.into_iter().next_back().into_iter().for_each(|last| series.predicted(last));
-        } else if front.shape.alignment == Alignment::Any && !scales.is_empty() {
-            let d = self.info.config.d;
-            let last = front.predict(&hidden[hidden.len() - d..], &scales[scales.len() - 1..]);
-            last.into_iter().for_each(|last| series.predicted(last));
         }
     }
 
@@ -134,17 +121,91 @@ impl Model {
         states.iter().try_for_each(|state| self.owns(state))?;
         let series: Vec<_> =
             (states.iter()).filter_map(|state| Some((state.series.as_ref()?, state.backbone.as_ref()))).collect();
-        let (d, layers) = (self.info.config.d, self.info.config.layers);
-        let run = |rows: Vec<Vec<f32>>, states: Vec<&mut BackboneState>| {
-            let mut last = vec![0.0; rows.len() * d];
-            let feeds: Vec<Feed> = rows.into_iter().map(Feed::Rows).collect();
-            self.encode(&feeds, states, &[layers], |i, hidden| {
-                last[i * d..(i + 1) * d].copy_from_slice(&hidden[0][hidden[0].len() - d..]);
-            })?;
-            Ok(last)
-        };
-        front.forecast(&series, horizon, (&run, &|| self.encoder.fresh()))
+        front.forecast(&series, horizon, self)
     }
+}
+
+impl Backbone for Model {
+    fn run(&self, rows: Vec<Vec<f32>>, states: Vec<&mut BackboneState>) -> Result<Vec<f32>> {
+        let (d, layers) = (self.info.config.d, self.info.config.layers);
+        let mut last = vec![0.0; rows.len() * d];
+        let feeds: Vec<Feed> = rows.into_iter().map(Feed::Rows).collect();
+        self.encode(&feeds, states, &[layers], |i, hidden| {
+            last[i * d..(i + 1) * d].copy_from_slice(&hidden[0][hidden[0].len() - d..]);
+        })?;
+        Ok(last)
+    }
+
+    fn fresh(&self) -> BackboneState {
+        self.encoder.fresh()
+    }
+
+    fn fork(&self, states: &[&BackboneState]) -> Result<Vec<BackboneState>> {
+        self.encoder.fork(states)
+    }
+}
+
+/// One item after its patches went through the backbone.
+struct Said<'a, 'b> {
+    state: &'a mut State,
+    arrived: Arrived,
+    output: &'b mut Output,
+    /// Its patches after which the head is asked.
+    rows: std::ops::Range<usize>,
+}
+
+impl<'a, 'b> Said<'a, 'b> {
+    fn new(front: &FrontEnd, state: &'a mut State, arrived: Arrived, output: &'b mut Output) -> Self {
+        let patches = arrived.patches.scales.len();
+        let rows = match state.options.anomaly {
+            true => 0..patches,
+            false if front.shape.alignment == Alignment::Any => patches.saturating_sub(1)..patches,
+            false => 0..0,
+        };
+        Self { state, arrived, output, rows }
+    }
+}
+
+/// What the head says after the patches that became complete, and the scores of the values that arrived.
+fn predict(front: &FrontEnd, all: &mut [Said<'_, '_>], d: usize) -> Result<()> {
+    let rows = all.iter().flat_map(|said| &said.arrived.hidden[said.rows.start * d..said.rows.end * d]);
+    let scales = all.iter().flat_map(|said| &said.arrived.patches.scales[said.rows.clone()]);
+    let mut predictions =
+        front.predict(&rows.copied().collect::<Vec<_>>(), &scales.copied().collect::<Vec<_>>())?.into_iter();
+    let each: Vec<_> = (all.iter_mut())
+        .map(|said| {
+            let predictions: Vec<Prediction> = predictions.by_ref().take(said.rows.len()).collect();
+            (said, predictions)
+        })
+        .collect();
+    front.team.map(each, |(said, predictions)| {
+        let Some(series) = &mut said.state.series else { return };
+        if said.state.options.anomaly {
+            let before = said.arrived.before.as_ref();
+            said.output.scores.extend(said.arrived.values.iter().map(|(value, at, complete)| {
+                let latest = complete.checked_sub(1).map_or(before, |last| predictions.get(last));
+                SeriesState::score(latest, &front.shape, *at, *value)
+            }));
+        }
+        predictions.into_iter().next_back().into_iter().for_each(|last| series.predicted(last));
+    });
+    Ok(())
+}
+
+/// Neighbours whose sizes come to no more than `most`; one that is larger stands alone.
+fn runs(sizes: &[usize], most: usize) -> Vec<std::ops::Range<usize>> {
+    let (mut runs, mut from, mut sum) = (vec![], 0, 0);
+    for (i, size) in sizes.iter().enumerate() {
+        if i > from && sum + size > most {
+            runs.push(from..i);
+            (from, sum) = (i, 0);
+        }
+        sum += size;
+    }
+    if from < sizes.len() {
+        runs.push(from..sizes.len());
+    }
+    runs
 }
 
 /// Takes in an item's next values; what needs no encoder is done here.
@@ -156,7 +217,8 @@ fn arrive(front: &FrontEnd, item: &mut Item<'_>, taken: &mut usize) -> Arrived {
     let values = &all[*taken..all.len().min(*taken + MOST_VALUES)];
     let runs = front.runs_encoder(&item.state.options);
     let Some(series) = &mut item.state.series else { return Arrived::default() };
-    let mut arrived = Arrived { before: series.prediction().cloned(), ..Arrived::default() };
+    let before = series.prediction().filter(|_| item.state.options.anomaly).cloned();
+    let mut arrived = Arrived { before, ..Arrived::default() };
     let mut count = 0;
     for value in values {
         series.remember(*value);

@@ -26,16 +26,25 @@ pub enum Unforecastable {
 
 /// One series on its way: a fork that medians are fed into.
 struct Fork<'a> {
-    series: SeriesState,
-    /// The series' own until something is fed in: a backbone's state is large, and on a card a call to copy.
+    /// The series' own, as the backbone's state is, until something is fed in.
+    series: Cow<'a, SeriesState>,
     backbone: Cow<'a, BackboneState>,
     /// `[steps so far, levels]`
     values: Vec<f64>,
 }
 
-/// Runs embedded rows `[l, d]` of each sequence through the backbone; gives the last hidden row of each, `[b, d]` (zeros
-/// for a sequence without rows).
-pub(crate) type Run<'a> = dyn Fn(Vec<Vec<f32>>, Vec<&mut BackboneState>) -> Result<Vec<f32>> + 'a;
+/// A backbone, as forecasts use it.
+pub(crate) trait Backbone {
+    /// Runs embedded rows `[l, d]` of each sequence through it; gives the last hidden row of each, `[b, d]` (zeros for a
+    /// sequence without rows).
+    fn run(&self, rows: Vec<Vec<f32>>, states: Vec<&mut BackboneState>) -> Result<Vec<f32>>;
+
+    /// The state of a sequence before its first row.
+    fn fresh(&self) -> BackboneState;
+
+    /// A fork of each state.
+    fn fork(&self, states: &[&BackboneState]) -> Result<Vec<BackboneState>>;
+}
 
 impl FrontEnd {
     /// Forecasts `horizon` values of each series. The series' own states do not move.
@@ -43,17 +52,17 @@ impl FrontEnd {
         &self,
         series: &[(&SeriesState, Option<&BackboneState>)],
         horizon: usize,
-        (run, fresh): (&Run<'_>, &dyn Fn() -> BackboneState),
+        backbone: &dyn Backbone,
     ) -> Result<Vec<Forecast>> {
         let mut forks: Vec<Fork<'_>> =
-            series.iter().map(|(state, backbone)| self.fork(state, *backbone, fresh)).collect();
+            series.iter().map(|(state, own)| self.fork(state, *own, &|| backbone.fresh())).collect();
         if self.shape.alignment == Alignment::End {
             let windows: Vec<Vec<f64>> = series.iter().map(|(state, _)| self.window(state)).collect();
-            self.feed(&mut forks, &windows, run)?;
+            self.feed(&mut forks, &windows, backbone)?;
         }
         let levels = self.shape.levels.len();
         while forks.iter().any(|fork| fork.lacks(horizon * levels)) {
-            let next = self.next(&forks, run)?;
+            let next = self.next(&forks, horizon, backbone)?;
             let mut medians = vec![vec![]; forks.len()];
             for ((fork, next), medians) in forks.iter_mut().zip(next).zip(&mut medians) {
                 if fork.lacks(horizon * levels) {
@@ -62,23 +71,23 @@ impl FrontEnd {
                 }
             }
             if forks.iter().any(|fork| fork.lacks(horizon * levels)) {
-                self.feed(&mut forks, &medians, run)?;
+                self.feed(&mut forks, &medians, backbone)?;
             }
         }
-        Ok(forks.into_iter().map(|fork| self.finish(fork, horizon)).collect())
+        Ok(self.team.map(forks, |fork| self.finish(fork, horizon)))
     }
 
     fn fork<'a>(
         &self,
-        state: &SeriesState,
+        state: &'a SeriesState,
         backbone: Option<&'a BackboneState>,
         fresh: &dyn Fn() -> BackboneState,
     ) -> Fork<'a> {
         match (self.shape.alignment, backbone) {
             (Alignment::Any, Some(backbone)) => {
-                Fork { series: state.fork(), backbone: Cow::Borrowed(backbone), values: vec![] }
+                Fork { series: Cow::Borrowed(state), backbone: Cow::Borrowed(backbone), values: vec![] }
             }
-            _ => Fork { series: self.fresh(), backbone: Cow::Owned(fresh()), values: vec![] },
+            _ => Fork { series: Cow::Owned(self.fresh()), backbone: Cow::Owned(fresh()), values: vec![] },
         }
     }
 
@@ -90,19 +99,31 @@ impl FrontEnd {
     }
 
     /// Feeds values into forks, and keeps what the head says after each fork's last complete patch.
-    fn feed(&self, forks: &mut [Fork<'_>], values: &[Vec<f64>], run: &Run<'_>) -> Result<()> {
-        let mut completed = vec![];
-        for (fork, values) in forks.iter_mut().zip(values) {
-            let mut patches = Patches::default();
-            for value in values {
-                fork.series.push(*value, &mut patches);
+    fn feed(&self, forks: &mut [Fork<'_>], values: &[Vec<f64>], backbone: &dyn Backbone) -> Result<()> {
+        let borrowed: Vec<&BackboneState> = (forks.iter())
+            .filter_map(|fork| if let Cow::Borrowed(own) = &fork.backbone { Some(*own) } else { None })
+            .collect();
+        let mut owned = backbone.fork(&borrowed)?.into_iter();
+        for fork in forks.iter_mut() {
+            if matches!(fork.backbone, Cow::Borrowed(_)) {
+                owned.next().into_iter().for_each(|own| fork.backbone = Cow::Owned(own));
             }
-            completed.push(patches);
+            if let Cow::Borrowed(state) = &fork.series {
+                fork.series = Cow::Owned(state.fork());
+            }
         }
+        let completed = self.team.map(forks.iter_mut().zip(values), |(fork, values)| {
+            let mut patches = Patches::default();
+            let series = fork.series.to_mut();
+            for value in values {
+                series.push(*value, &mut patches);
+            }
+            patches
+        });
         let states = forks.iter_mut().map(|fork| fork.backbone.to_mut()).collect();
-        let predictions = self.run(&completed, states, run)?;
+        let predictions = self.run(&completed, states, backbone)?;
         for (fork, prediction) in forks.iter_mut().zip(predictions) {
-            fork.series.prediction = prediction.or(fork.series.prediction.take());
+            prediction.into_iter().for_each(|said| fork.series.to_mut().predicted(said));
         }
         Ok(())
     }
@@ -112,42 +133,42 @@ impl FrontEnd {
         &self,
         patches: &[Patches],
         states: Vec<&mut BackboneState>,
-        run: &Run<'_>,
+        backbone: &dyn Backbone,
     ) -> Result<Vec<Option<Prediction>>> {
-        let rows = patches.iter().map(|patches| self.embed(&patches.features)).collect();
-        let hidden = run(rows, states)?;
+        let features: Vec<&[f32]> = patches.iter().map(|patches| &patches.features[..]).collect();
+        let hidden = backbone.run(self.embed(&features)?, states)?;
         let d = hidden.len() / patches.len().max(1);
-        let each = patches.iter().enumerate().map(|(i, patches)| {
-            let scale = patches.scales.last()?;
-            self.predict(&hidden[i * d..(i + 1) * d], &[*scale]).pop()
-        });
-        Ok(each.collect())
+        let scales: Vec<_> = patches.iter().map(|patches| patches.scales.last().copied()).collect();
+        let spoken = scales.iter().zip(hidden.chunks_exact(d.max(1))).filter(|(scale, _)| scale.is_some());
+        let hidden: Vec<f32> = spoken.flat_map(|(_, row)| row).copied().collect();
+        let said: Vec<_> = scales.iter().flatten().copied().collect();
+        let mut predictions = self.predict(&hidden, &said)?.into_iter();
+        Ok(scales.iter().map(|scale| scale.and_then(|_| predictions.next())).collect())
     }
 
-    /// The next values of each fork as far as the head reaches, `[steps, levels]`; the forks do not move.
-    fn next(&self, forks: &[Fork<'_>], run: &Run<'_>) -> Result<Vec<Vec<f64>>> {
+    /// The next values of each fork as far as the head reaches and the horizon wants, `[steps, levels]`; the forks do not move.
+    fn next(&self, forks: &[Fork<'_>], horizon: usize, backbone: &dyn Backbone) -> Result<Vec<Vec<f64>>> {
         // Only forks that stand within a patch are forked again.
-        let within = |fork: &&Fork<'_>| !fork.series.pending.is_empty();
-        let mut partial: Vec<(SeriesState, BackboneState)> =
-            forks.iter().filter(within).map(|fork| (fork.series.clone(), fork.backbone.as_ref().clone())).collect();
-        let mut patches = vec![];
-        for (series, _) in &mut partial {
+        let partial: Vec<&Fork<'_>> = forks.iter().filter(|fork| fork.within()).collect();
+        let mut states = backbone.fork(&partial.iter().map(|fork| fork.backbone.as_ref()).collect::<Vec<_>>())?;
+        let patches = self.team.map(partial, |fork| {
             let mut completed = Patches::default();
-            series.complete(&mut completed);
-            patches.push(completed);
-        }
-        let states = partial.iter_mut().map(|(_, backbone)| backbone).collect();
-        let mut predictions = self.run(&patches, states, run)?.into_iter();
-        let each = forks.iter().map(|fork| {
-            let partial = if within(&fork) { predictions.next().flatten() } else { None };
-            self.ahead(fork, partial.as_ref())
+            fork.series.fork().complete(&mut completed);
+            completed
         });
-        Ok(each.collect())
+        let mut predictions = self.run(&patches, states.iter_mut().collect(), backbone)?.into_iter();
+        let each: Vec<_> =
+            forks.iter().map(|fork| (fork, if fork.within() { predictions.next().flatten() } else { None })).collect();
+        let levels = self.shape.levels.len();
+        Ok(self.team.map(each, |(fork, partial)| {
+            let steps = horizon.saturating_sub(fork.values.len() / levels);
+            self.ahead(fork, partial.as_ref(), steps)
+        }))
     }
 
-    /// The values after the last one observed, `[O, levels]`, from what the head said of the partly filled patch, or else
+    /// At most `steps` values after the last one observed, `[.., levels]`, from what the head said of the partly filled patch, or else
     /// after the last complete one.
-    fn ahead(&self, fork: &Fork<'_>, partial: Option<&Prediction>) -> Vec<f64> {
+    fn ahead(&self, fork: &Fork<'_>, partial: Option<&Prediction>, steps: usize) -> Vec<f64> {
         let levels = self.shape.levels.len();
         let pending = fork.series.pending.len();
         let (prediction, first) = match (partial, self.shape.alignment) {
@@ -155,7 +176,8 @@ impl FrontEnd {
             (None, Alignment::Any) => (fork.series.prediction.as_ref(), self.shape.patch),
             (None, Alignment::End) => (fork.series.prediction.as_ref(), 0),
         };
-        let outputs = prediction.map(|p| (&p.outputs[first * levels..(first + self.shape.horizon) * levels], p.scale));
+        let outputs =
+            prediction.map(|p| (&p.outputs[first * levels..(first + self.shape.horizon.min(steps)) * levels], p.scale));
         outputs.map_or_else(Vec::new, |(outputs, scale)| outputs.iter().map(|q| scale.value(*q)).collect())
     }
 
@@ -172,6 +194,11 @@ impl FrontEnd {
 }
 
 impl Fork<'_> {
+    /// It stands within a patch.
+    fn within(&self) -> bool {
+        !self.series.pending.is_empty()
+    }
+
     /// More values are wanted and can be had.
     fn lacks(&self, len: usize) -> bool {
         self.values.len() < len && (self.series.scaling.observed() || self.series.pending.iter().any(|v| !v.is_nan()))

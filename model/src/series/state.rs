@@ -118,9 +118,12 @@ impl SeriesState {
         grown.map(|grown| self.scaling = grown).is_some()
     }
 
-    /// A fork that forecasts: the young pair stays behind.
+    /// A fork that forecasts: the young pair and the last raw values stay behind, and so does what was said of the patch
+    /// before, unless it stands where that patch ended.
     pub(super) fn fork(&self) -> Self {
-        Self { young: None, ..self.clone() }
+        let prediction = if self.pending.is_empty() { self.prediction.clone() } else { None };
+        let (pending, recent) = (self.pending.clone(), vec![]);
+        Self { young: None, prediction, pending, recent, ..*self }
     }
 
     /// Whether the saved form has a young pair.

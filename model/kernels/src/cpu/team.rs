@@ -103,6 +103,19 @@ impl Team {
         });
     }
 
+    /// What `task` makes of each item, in their order; the threads share the items in runs.
+    ///
+    /// # Panics
+    /// As the tasks do.
+    pub fn map<I: Send, R: Send>(&self, items: impl IntoIterator<Item = I>, task: impl Fn(I) -> R + Sync) -> Vec<R> {
+        let mut each: Vec<(Option<I>, Option<R>)> = items.into_iter().map(|item| (Some(item), None)).collect();
+        let run = each.len().div_ceil(4 * self.threads()).max(1);
+        self.each(each.chunks_mut(run).collect(), |run: &mut [(Option<I>, Option<R>)]| {
+            run.iter_mut().for_each(|(item, made)| *made = item.take().map(&task));
+        });
+        each.into_iter().filter_map(|(_, made)| made).collect()
+    }
+
     fn post(&self, phase: &mut u32, tasks: usize, task: Task<'_>) {
         let board = &*self.board;
         *phase = phase.wrapping_add(1);

@@ -32,12 +32,26 @@ enum Path {
         split: Kernel,
         broad: Option<Broad<2>>,
     },
-    /// On the plain units: W `[n_in, n_out]`; the second kernel is for few rows.
-    Plain(Kernel, Kernel),
+    /// On the plain units: W `[n_in, n_out]`, in tiles of [`PLAIN`].
+    Plain([Kernel; 4]),
     /// On the matrix units, `d_in` columns of the output convolved at once: see [`Linear::convolved`].
     Convolved { tiles: TensorMap, kernel: Kernel, broad: Option<Broad<1>> },
     /// On the matrix units, whole rows added and normed at once: see [`Linear::added_and_normed`].
     Normed { tiles: TensorMap, kernel: Kernel },
+}
+
+/// Rows and outputs of a tile on the plain units, and the block's threads. All give the same bits.
+const PLAIN: [(usize, usize, u32); 4] = [(4, 32, 128), (16, 32, 128), (64, 64, 256), (128, 128, 256)];
+
+/// Which of [`PLAIN`]: few rows wait for memory and want many blocks, many want large ones.
+fn plain_tile(rows: usize, n_out: usize) -> usize {
+    const FILLED: usize = 264; // blocks, two a multiprocessor of a large card
+    match rows {
+        0..=4 => 0,
+        5..=64 => 1,
+        _ if rows.div_ceil(128) * n_out.div_ceil(128) < FILLED => 2,
+        _ => 3,
+    }
 }
 
 /// Tiles twice as broad, for deep products of many rows: they give the same bits.
@@ -77,6 +91,8 @@ pub enum Out<'a> {
     Split(&'a Rows, &'a Rows),
     /// Into f32 rows.
     Wide(&'a Rows),
+    /// Their SiLU, into rows of the route's type; on the plain units only.
+    Silu(&'a Rows),
 }
 
 /// The kernels' `Product`.
@@ -168,11 +184,8 @@ impl Linear {
             Type::F32 => Buffer::of(gpu, "weights", &transposed)?,
             Type::Bf16 => Buffer::of(gpu, "weights", &to_bf16(&transposed))?,
         };
-        let load = |name| Kernel::load(gpu, "linear", name, 0);
-        let path = Path::Plain(
-            load(kind.form("linear_f32", "linear_bf16"))?,
-            load(kind.form("linear_few_f32", "linear_few_bf16"))?,
-        );
+        let load = |tile: &str| Kernel::load(gpu, "linear", &format!("linear{tile}_{}", kind.form("f32", "bf16")), 0);
+        let path = Path::Plain([load("_one")?, load("_few")?, load("_some")?, load("")?]);
         let bias = bias.map(|bias| Buffer::of(gpu, "weights", bias)).transpose()?;
         Ok(Self { n_in, n_out, kind, weight, bias, path })
     }
@@ -271,6 +284,7 @@ impl Linear {
                 (c, c2, first.cols, rest_cols, first.cols, 2)
             }
             Out::Wide(rows) => (rows.checked(size, Type::F32, self.n_out), 0, self.n_out, 0, 0, 3),
+            Out::Silu(rows) => (rows.checked(size, self.kind, self.n_out), 0, self.n_out, 0, 0, 4),
         };
         assert!(place != 0 || ldc == self.n_out, "rows of {ldc} for {} outputs", self.n_out);
         let (n, k) = (int(self.n_out), int(self.n_in));
@@ -298,22 +312,23 @@ impl Linear {
                     (Out::Add(_), None) => (add, tiles, *columns),
                     (Out::Split(..), _) => (split_kernel, tiles, *columns),
                     (Out::Wide(_), _) => (wide, tiles, *columns),
+                    (Out::Silu(_), _) => return Err(CudaError::NoKernel("a product with its SiLU".into())),
                 };
                 let grid = [self.n_out.div_ceil(columns), size.rows.div_ceil(128), 1];
                 let a = x.tiles()?;
                 // SAFETY: the arguments of the kernels of gemm.cu; rows and weights have been checked above.
                 unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
             }
-            Path::Plain(many, few) => {
+            Path::Plain(kernels) => {
                 let a = x.checked(size, self.kind, x.cols);
                 assert!(x.cols >= self.n_in, "rows of {} for {} inputs", x.cols, self.n_in);
                 let (wave, w, bias, lda) = (on.wave.head(), self.weight.at(0), self.bias(), int(x.cols));
                 let plain = Plain { wave, a, w, bias, c, c2, n, k, lda, ldc, ldc2, split, place };
-                let (kernel, tile, block) =
-                    if size.rows <= 64 { (few, (16, 32), 128) } else { (many, (128, 128), 256) };
-                let grid = [self.n_out.div_ceil(tile.1), size.rows.div_ceil(tile.0), 1];
+                let tile = plain_tile(size.rows, self.n_out);
+                let (rows, columns, block) = PLAIN[tile];
+                let grid = [self.n_out.div_ceil(columns), size.rows.div_ceil(rows), 1];
                 // SAFETY: the arguments of the kernels of linear.cu; rows and weights have been checked above.
-                unsafe { kernel.launch(on.lane, (grid, block), &mut [arg(&plain)]) }
+                unsafe { kernels[tile].launch(on.lane, (grid, block), &mut [arg(&plain)]) }
             }
             Path::Convolved { .. } | Path::Normed { .. } => Err(CudaError::NoKernel("a fused product alone".into())),
         }

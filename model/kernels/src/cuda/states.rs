@@ -6,8 +6,10 @@ use super::{
     launch::{Kernel, arg},
 };
 
-/// Slots that one call moves at most.
+/// Slots that one call moves to or from the host at most.
 const AT_ONCE: usize = 64;
+/// Slots, or pairs of them, that one call zeroes or copies at most.
+const LISTED: usize = 4096;
 
 /// One layer's states.
 #[derive(Clone, Copy)]
@@ -50,8 +52,8 @@ impl States {
             slots,
             layers,
             stride,
-            list: Buffer::zeros(gpu, "states", 8 * AT_ONCE)?,
-            host_list: Pinned::zeros(gpu, 2 * AT_ONCE)?,
+            list: Buffer::zeros(gpu, "states", 8 * LISTED)?,
+            host_list: Pinned::zeros(gpu, 2 * LISTED)?,
             staging: Buffer::zeros(gpu, "states", AT_ONCE * layers * stride * 4)?,
             host_staging: Pinned::zeros(gpu, AT_ONCE * layers * stride)?,
             zero: load("states_zero")?,
@@ -96,7 +98,7 @@ impl States {
     /// # Errors
     /// When the driver refuses.
     pub fn zero(&mut self, lane: &Lane, slots: &[usize]) -> Result<(), CudaError> {
-        for slots in slots.chunks(AT_ONCE) {
+        for slots in slots.chunks(LISTED) {
             self.list(lane, slots.iter().copied())?;
             self.each(&self.zero, lane, slots.len(), false)?;
         }
@@ -108,7 +110,7 @@ impl States {
     /// # Errors
     /// When the driver refuses.
     pub fn copy(&mut self, lane: &Lane, pairs: &[(usize, usize)]) -> Result<(), CudaError> {
-        for pairs in pairs.chunks(AT_ONCE) {
+        for pairs in pairs.chunks(LISTED) {
             self.list(lane, pairs.iter().flat_map(|(from, to)| [*from, *to]))?;
             self.each(&self.copy, lane, pairs.len(), false)?;
         }
