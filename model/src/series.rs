@@ -176,26 +176,71 @@ impl FrontEnd {
     ///
     /// # Errors
     /// When a card fails.
-    pub(crate) fn embed(&self, features: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let (width, d) = (self.shape.features(), self.d);
-        let rows = self.embed.forward(&features.concat())?;
-        let mut from = 0;
-        let each = features.iter().map(|features| {
-            let rows = &rows[from..from + features.len() / width * d];
-            from += rows.len();
-            rows.to_vec()
-        });
-        Ok(each.collect())
+    pub(crate) fn embed(&self, features: &[&[f32]]) -> Result<Embedded> {
+        let width = self.shape.features();
+        let lens = features.iter().map(|features| features.len() / width * self.d).collect();
+        Ok(Embedded { rows: self.embed.forward(&features.concat())?, lens })
     }
 
     /// What the head says after each hidden row, `[l, d]` → `[l][reach, levels]`; quantiles may cross.
     ///
     /// # Errors
     /// When a card fails.
-    pub(crate) fn predict(&self, hidden: &[f32], scales: &[Scale]) -> Result<Vec<Prediction>> {
-        let outputs = self.head.forward(hidden)?;
-        let each = outputs.chunks_exact(self.shape.outputs()).zip(scales);
-        Ok(each.map(|(outputs, scale)| Prediction { scale: *scale, outputs: outputs.to_vec() }).collect())
+    pub(crate) fn predict(&self, hidden: &[f32], scales: Vec<Scale>) -> Result<Predictions> {
+        Ok(Predictions { outputs: self.head.forward(hidden)?, scales, width: self.shape.outputs() })
+    }
+}
+
+/// Embedded rows of several series, one after the other.
+pub(crate) struct Embedded {
+    rows: Vec<f32>,
+    /// Values of each series' rows.
+    lens: Vec<usize>,
+}
+
+impl Embedded {
+    /// Each series' rows, `[l, d]`.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[f32]> {
+        self.lens.iter().scan(0, |from, len| {
+            *from += len;
+            Some(&self.rows[*from - len..*from])
+        })
+    }
+}
+
+/// What the head said after several patches.
+pub(crate) struct Predictions {
+    /// `[.., reach, levels]`, in head units.
+    outputs: Vec<f32>,
+    scales: Vec<Scale>,
+    /// reach times levels
+    width: usize,
+}
+
+impl Predictions {
+    /// After one of them.
+    pub(crate) fn get(&self, at: usize) -> Option<Said<'_>> {
+        let scale = *self.scales.get(at)?;
+        Some(Said { scale, outputs: &self.outputs[at * self.width..(at + 1) * self.width] })
+    }
+}
+
+/// A view of what the head said after a patch: see [`Prediction`].
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    scale: Scale,
+    outputs: &'a [f32],
+}
+
+impl<'a> Said<'a> {
+    /// For longer.
+    pub(crate) fn keep(self) -> Prediction {
+        Prediction { scale: self.scale, outputs: self.outputs.to_vec() }
+    }
+
+    /// The quantiles forecast for one value, in head units.
+    fn step(self, at: usize, levels: usize) -> Option<&'a [f32]> {
+        self.outputs.get(at * levels..(at + 1) * levels)
     }
 }
 
@@ -209,8 +254,8 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
-    /// The quantiles forecast for one value, in head units.
-    fn step(&self, at: usize, levels: usize) -> Option<&[f32]> {
-        self.outputs.get(at * levels..(at + 1) * levels)
+    /// A view.
+    pub(crate) fn said(&self) -> Said<'_> {
+        Said { scale: self.scale, outputs: &self.outputs }
     }
 }

@@ -11,14 +11,14 @@ use crate::{
 const BLOCK_ROWS: usize = 4096;
 
 /// One sequence on its way into the encoder.
-pub(super) enum Feed {
+pub(super) enum Feed<'a> {
     /// Token ids.
     Tokens(Vec<u32>),
     /// Embedded rows `[l, d]`.
-    Rows(Vec<f32>),
+    Rows(&'a [f32]),
 }
 
-impl Feed {
+impl Feed<'_> {
     fn len(&self, d: usize) -> usize {
         match self {
             Self::Tokens(tokens) => tokens.len(),
@@ -33,7 +33,7 @@ impl Model {
     /// `hidden(sequence, rows)` gets, in time order, a sequence's rows of each tap: `[taps][l, d]`.
     pub(super) fn encode(
         &self,
-        feeds: &[Feed],
+        feeds: &[Feed<'_>],
         mut states: Vec<&mut BackboneState>,
         taps: &[usize],
         mut hidden: impl FnMut(usize, &[&[f32]]),

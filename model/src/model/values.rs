@@ -4,7 +4,7 @@ use super::{Item, Model, Output, sequence::Feed, taps};
 use crate::{
     Error, Result, State,
     encoder::BackboneState,
-    series::{Alignment, Backbone, Forecast, FrontEnd, Patches, Prediction, SeriesState},
+    series::{Alignment, Backbone, Embedded, Forecast, FrontEnd, Patches, Prediction, SeriesState},
 };
 
 /// Values of one series that are taken in at once: memory stays flat however many arrive.
@@ -67,7 +67,8 @@ impl Model {
             }
             pools.push((&*options, all));
         }
-        let feeds: Vec<Feed> = front.embed(&features)?.into_iter().map(Feed::Rows).collect();
+        let embedded = front.embed(&features)?;
+        let feeds: Vec<Feed<'_>> = embedded.each().map(Feed::Rows).collect();
         self.encode(&feeds, states, &taps, |sequence, rows| {
             let Some(i) = of[sequence] else { return };
             arrived[i].hidden.extend_from_slice(rows[rows.len() - 1]);
@@ -126,10 +127,10 @@ impl Model {
 }
 
 impl Backbone for Model {
-    fn run(&self, rows: Vec<Vec<f32>>, states: Vec<&mut BackboneState>) -> Result<Vec<f32>> {
+    fn run(&self, rows: &Embedded, states: Vec<&mut BackboneState>) -> Result<Vec<f32>> {
         let (d, layers) = (self.info.config.d, self.info.config.layers);
-        let mut last = vec![0.0; rows.len() * d];
-        let feeds: Vec<Feed> = rows.into_iter().map(Feed::Rows).collect();
+        let feeds: Vec<Feed<'_>> = rows.each().map(Feed::Rows).collect();
+        let mut last = vec![0.0; feeds.len() * d];
         self.encode(&feeds, states, &[layers], |i, hidden| {
             last[i * d..(i + 1) * d].copy_from_slice(&hidden[0][hidden[0].len() - d..]);
         })?;
@@ -170,24 +171,28 @@ impl<'a, 'b> Said<'a, 'b> {
 fn predict(front: &FrontEnd, all: &mut [Said<'_, '_>], d: usize) -> Result<()> {
     let rows = all.iter().flat_map(|said| &said.arrived.hidden[said.rows.start * d..said.rows.end * d]);
     let scales = all.iter().flat_map(|said| &said.arrived.patches.scales[said.rows.clone()]);
-    let mut predictions =
-        front.predict(&rows.copied().collect::<Vec<_>>(), &scales.copied().collect::<Vec<_>>())?.into_iter();
+    let (rows, scales): (Vec<f32>, Vec<_>) = (rows.copied().collect(), scales.copied().collect());
+    let predictions = front.predict(&rows, scales)?;
+    let mut first = 0;
     let each: Vec<_> = (all.iter_mut())
         .map(|said| {
-            let predictions: Vec<Prediction> = predictions.by_ref().take(said.rows.len()).collect();
-            (said, predictions)
+            let of = first..first + said.rows.len();
+            first = of.end;
+            (said, of)
         })
         .collect();
-    front.team.map(each, |(said, predictions)| {
+    front.team.map(each, |(said, of)| {
         let Some(series) = &mut said.state.series else { return };
         if said.state.options.anomaly {
-            let before = said.arrived.before.as_ref();
+            let before = said.arrived.before.as_ref().map(Prediction::said);
             said.output.scores.extend(said.arrived.values.iter().map(|(value, at, complete)| {
-                let latest = complete.checked_sub(1).map_or(before, |last| predictions.get(last));
+                let latest = complete.checked_sub(1).map_or(before, |last| predictions.get(of.start + last));
                 SeriesState::score(latest, &front.shape, *at, *value)
             }));
         }
-        predictions.into_iter().next_back().into_iter().for_each(|last| series.predicted(last));
+        if let Some(last) = predictions.get(of.end.wrapping_sub(1)).filter(|_| !of.is_empty()) {
+            series.predicted(last.keep());
+        }
     });
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Alignment, FrontEnd, Prediction, SeriesState, state::Patches};
+use super::{Alignment, Embedded, FrontEnd, Prediction, Predictions, Said, SeriesState, state::Patches};
 use crate::{Result, encoder::BackboneState};
 
 /// Quantiles of the next values of one series.
@@ -37,7 +37,7 @@ struct Fork<'a> {
 pub(crate) trait Backbone {
     /// Runs embedded rows `[l, d]` of each sequence through it; gives the last hidden row of each, `[b, d]` (zeros for a
     /// sequence without rows).
-    fn run(&self, rows: Vec<Vec<f32>>, states: Vec<&mut BackboneState>) -> Result<Vec<f32>>;
+    fn run(&self, rows: &Embedded, states: Vec<&mut BackboneState>) -> Result<Vec<f32>>;
 
     /// The state of a sequence before its first row.
     fn fresh(&self) -> BackboneState;
@@ -67,7 +67,11 @@ impl FrontEnd {
             for ((fork, next), medians) in forks.iter_mut().zip(next).zip(&mut medians) {
                 if fork.lacks(horizon * levels) {
                     medians.extend(next.iter().skip(levels / 2).step_by(levels));
-                    fork.values.extend(next);
+                    if fork.values.is_empty() {
+                        fork.values = next;
+                    } else {
+                        fork.values.extend(next);
+                    }
                 }
             }
             if forks.iter().any(|fork| fork.lacks(horizon * levels)) {
@@ -122,28 +126,27 @@ impl FrontEnd {
         });
         let states = forks.iter_mut().map(|fork| fork.backbone.to_mut()).collect();
         let predictions = self.run(&completed, states, backbone)?;
-        for (fork, prediction) in forks.iter_mut().zip(predictions) {
-            prediction.into_iter().for_each(|said| fork.series.to_mut().predicted(said));
+        for (i, (fork, _)) in (forks.iter_mut().zip(&completed)).filter(|(_, patches)| patches.any()).enumerate() {
+            predictions.get(i).into_iter().for_each(|said| fork.series.to_mut().predicted(said.keep()));
         }
         Ok(())
     }
 
-    /// What the head says after the last of each series' patches, where there are any.
+    /// What the head says after the last of each series' patches, of those that have any.
     fn run(
         &self,
         patches: &[Patches],
         states: Vec<&mut BackboneState>,
         backbone: &dyn Backbone,
-    ) -> Result<Vec<Option<Prediction>>> {
+    ) -> Result<Predictions> {
         let features: Vec<&[f32]> = patches.iter().map(|patches| &patches.features[..]).collect();
-        let hidden = backbone.run(self.embed(&features)?, states)?;
-        let d = hidden.len() / patches.len().max(1);
-        let scales: Vec<_> = patches.iter().map(|patches| patches.scales.last().copied()).collect();
-        let spoken = scales.iter().zip(hidden.chunks_exact(d.max(1))).filter(|(scale, _)| scale.is_some());
-        let hidden: Vec<f32> = spoken.flat_map(|(_, row)| row).copied().collect();
-        let said: Vec<_> = scales.iter().flatten().copied().collect();
-        let mut predictions = self.predict(&hidden, &said)?.into_iter();
-        Ok(scales.iter().map(|scale| scale.and_then(|_| predictions.next())).collect())
+        let mut hidden = backbone.run(&self.embed(&features)?, states)?;
+        let scales: Vec<_> = patches.iter().filter_map(|patches| patches.scales.last().copied()).collect();
+        if scales.len() < patches.len() {
+            let rows = patches.iter().zip(hidden.chunks_exact(self.d)).filter(|(patches, _)| patches.any());
+            hidden = rows.flat_map(|(_, row)| row).copied().collect();
+        }
+        self.predict(&hidden, scales)
     }
 
     /// The next values of each fork as far as the head reaches and the horizon wants, `[steps, levels]`; the forks do not move.
@@ -156,25 +159,31 @@ impl FrontEnd {
             fork.series.fork().complete(&mut completed);
             completed
         });
-        let mut predictions = self.run(&patches, states.iter_mut().collect(), backbone)?.into_iter();
-        let each: Vec<_> =
-            forks.iter().map(|fork| (fork, if fork.within() { predictions.next().flatten() } else { None })).collect();
+        let predictions = self.run(&patches, states.iter_mut().collect(), backbone)?;
+        let (mut patches, mut said) = (patches.iter(), 0);
+        let each: Vec<_> = (forks.iter())
+            .map(|fork| {
+                let spoken = fork.within() && patches.next().is_some_and(Patches::any);
+                said += usize::from(spoken);
+                (fork, if spoken { predictions.get(said - 1) } else { None })
+            })
+            .collect();
         let levels = self.shape.levels.len();
         Ok(self.team.map(each, |(fork, partial)| {
             let steps = horizon.saturating_sub(fork.values.len() / levels);
-            self.ahead(fork, partial.as_ref(), steps)
+            self.ahead(fork, partial, steps)
         }))
     }
 
     /// At most `steps` values after the last one observed, `[.., levels]`, from what the head said of the partly filled patch, or else
     /// after the last complete one.
-    fn ahead(&self, fork: &Fork<'_>, partial: Option<&Prediction>, steps: usize) -> Vec<f64> {
+    fn ahead(&self, fork: &Fork<'_>, partial: Option<Said<'_>>, steps: usize) -> Vec<f64> {
         let levels = self.shape.levels.len();
         let pending = fork.series.pending.len();
         let (prediction, first) = match (partial, self.shape.alignment) {
             (Some(partial), _) => (Some(partial), pending),
-            (None, Alignment::Any) => (fork.series.prediction.as_ref(), self.shape.patch),
-            (None, Alignment::End) => (fork.series.prediction.as_ref(), 0),
+            (None, Alignment::Any) => (fork.series.prediction.as_ref().map(Prediction::said), self.shape.patch),
+            (None, Alignment::End) => (fork.series.prediction.as_ref().map(Prediction::said), 0),
         };
         let outputs =
             prediction.map(|p| (&p.outputs[first * levels..(first + self.shape.horizon.min(steps)) * levels], p.scale));

@@ -1,7 +1,7 @@
 //! What is remembered of a series beside the backbone's state.
 
 use super::{
-    Alignment, Prediction, SeriesShape, anomaly, features,
+    Alignment, Prediction, Said, SeriesShape, anomaly, features,
     scaling::{Scale, Scaling},
 };
 use crate::{
@@ -43,6 +43,13 @@ pub(crate) struct Patches {
     pub scales: Vec<Scale>,
     /// The features for the young backbone, `[.., 3 P + 4]`.
     pub young: Vec<f32>,
+}
+
+impl Patches {
+    /// There are any.
+    pub(super) fn any(&self) -> bool {
+        !self.scales.is_empty()
+    }
 }
 
 impl SeriesState {
@@ -151,7 +158,7 @@ impl SeriesState {
     }
 
     /// The p-value of a value that stands at place `at` of the patch after the one that `prediction` followed.
-    pub(crate) fn score(prediction: Option<&Prediction>, shape: &SeriesShape, at: usize, value: f64) -> f64 {
+    pub(crate) fn score(prediction: Option<Said<'_>>, shape: &SeriesShape, at: usize, value: f64) -> f64 {
         let first = if shape.alignment == Alignment::Any { shape.patch } else { 0 };
         let quantiles = prediction.and_then(|p| p.step(first + at, shape.levels.len()).map(|q| (q, p.scale)));
         match quantiles {

@@ -113,10 +113,10 @@ template <class T, int BM, int BN, int TM, int TN, int BK> __device__ __forceinl
 #define LINEAR(NAME, T, THREADS, ...) \
     extern "C" __global__ void __launch_bounds__(THREADS) NAME(const Linear p) { linear<T, __VA_ARGS__>(p); }
 LINEAR(linear_f32, float, 256, 128, 128, 8, 8, 16)
-LINEAR(linear_some_f32, float, 256, 64, 64, 4, 4, 16)
+LINEAR(linear_some_f32, float, 128, 32, 64, 4, 4, 32)
 LINEAR(linear_few_f32, float, 128, 16, 32, 2, 2, 128)
 LINEAR(linear_one_f32, float, 128, 4, 32, 1, 1, 128)
 LINEAR(linear_bf16, bf16, 256, 128, 128, 8, 8, 16)
-LINEAR(linear_some_bf16, bf16, 256, 64, 64, 4, 4, 16)
+LINEAR(linear_some_bf16, bf16, 128, 32, 64, 4, 4, 32)
 LINEAR(linear_few_bf16, bf16, 128, 16, 32, 2, 2, 128)
 LINEAR(linear_one_bf16, bf16, 128, 4, 32, 1, 1, 128)

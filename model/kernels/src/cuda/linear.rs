@@ -41,7 +41,7 @@ enum Path {
 }
 
 /// Rows and outputs of a tile on the plain units, and the block's threads. All give the same bits.
-const PLAIN: [(usize, usize, u32); 4] = [(4, 32, 128), (16, 32, 128), (64, 64, 256), (128, 128, 256)];
+const PLAIN: [(usize, usize, u32); 4] = [(4, 32, 128), (16, 32, 128), (32, 64, 128), (128, 128, 256)];
 
 /// Which of [`PLAIN`]: few rows wait for memory and want many blocks, many want large ones.
 fn plain_tile(rows: usize, n_out: usize) -> usize {
