@@ -6,7 +6,7 @@
 //! └──────────────────────────────────────── Pipeline ───────────────────────────────────────────┘
 //! ```
 //!
-//! [`Pipeline`] is the one loop. A [`Job`] ([`Embed`], [`Forecaster`]) is pure computation between input rows and output
+//! [`Pipeline`] is the one loop. A [`Job`] ([`Embed`], [`Forecaster`], [`Filler`]) is pure computation between input rows and output
 //! rows; a [`Sink`] makes rows, rejects and the position behind them durable together.
 
 pub mod batch;
@@ -17,6 +17,7 @@ pub mod engine;
 mod error;
 pub mod eval;
 pub mod featurise;
+pub mod fill;
 pub mod forecast;
 mod frequency;
 mod job;
@@ -35,6 +36,7 @@ pub use self::{
     chunk::{Chunk, End, Events, Owner, Sequence},
     embed::{Embed, EmbedOptions, Pooling},
     error::{Error, Result},
+    fill::{FillOptions, Filler},
     forecast::{ForecastOptions, Forecaster},
     frequency::Frequency,
     job::{Job, Step},

@@ -102,6 +102,9 @@ pub(crate) enum Command {
                             at the step of the last 64 rows.\nWhat cannot be used is written to OUT.rejects.parquet with its \
                             reason.")]
     Forecast(ForecastArgs),
+    /// Fill in the missing values of series
+    #[command(after_help = crate::fill::HELP)]
+    Fill(FillArgs),
     /// Make a DNA model with fresh random weights (untrained)
     #[command(
         after_help = "Examples:\n  unspool init --arch mamba1 --d-model 256 --layers 8 dna-model\n  unspool init --arch \
@@ -189,6 +192,24 @@ pub(crate) struct ForecastArgs {
     /// Ids of the series to plot (default: the first 12)
     #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "plot")]
     pub(crate) plot_series: Vec<String>,
+    /// The model's directory (default: the built-in model)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// `unspool fill`.
+#[derive(Debug, Args)]
+pub(crate) struct FillArgs {
+    /// Series: CSV, TSF or Parquet
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The file to write: CSV if it ends in .csv, else Parquet (default: CSV to standard output)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
     /// The model's directory (default: the built-in model)
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,

@@ -6,6 +6,7 @@ mod bench;
 mod embed;
 mod error;
 mod eval;
+mod fill;
 mod forecast;
 mod init;
 mod input;
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Embed(args)) => embed::run(args),
         Some(Command::Eval(command)) => eval::run(command),
         Some(Command::Forecast(args)) => forecast::run(args),
+        Some(Command::Fill(args)) => fill::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Run(args)) => batch::run(args),
