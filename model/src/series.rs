@@ -63,6 +63,9 @@ pub struct SeriesShape {
     pub alignment: Alignment,
     /// Raw values that a forecast looks back on, at most.
     pub context: usize,
+    /// What the slopes of the distribution's tails are multiplied by, so that p-values beyond the outer quantiles are what
+    /// they say: found on validation data.
+    pub tail: f64,
 }
 
 impl SeriesShape {
@@ -104,7 +107,7 @@ impl SeriesShape {
         Ok(())
     }
 
-    /// Reads the keys `patch_len`, `horizon`, `quantiles`, `alignment` and `context_limit`.
+    /// Reads the keys `patch_len`, `horizon`, `quantiles`, `alignment`, `context_limit` and `p_value_tail` (1 if it is missing).
     ///
     /// # Errors
     /// Names the key that is missing or wrong.
@@ -132,7 +135,9 @@ impl SeriesShape {
         if alignment == Alignment::End && !horizon.is_multiple_of(patch) {
             return Err(wrong("horizon", "a multiple of patch_len"));
         }
-        Ok(Self { patch, horizon, levels, alignment, context: whole("context_limit", 1 << 20)? })
+        let tail = raw.get("p_value_tail").map_or(Some(1.0), Value::as_f64).filter(|tail| (0.01..=10.0).contains(tail));
+        let tail = tail.ok_or_else(|| wrong("p_value_tail", "a number from 0.01 to 10"))?;
+        Ok(Self { patch, horizon, levels, alignment, context: whole("context_limit", 1 << 20)?, tail })
     }
 }
 

@@ -165,7 +165,7 @@ impl SeriesState {
             Some((quantiles, scale)) if value.is_finite() => {
                 let mut quantiles: Vec<f64> = quantiles.iter().map(|q| f64::from(*q)).collect();
                 quantiles.sort_by(f64::total_cmp);
-                anomaly::p_value(scale.place(value), &quantiles, &shape.levels)
+                anomaly::p_value(scale.place(value), &quantiles, (&shape.levels, shape.tail))
             }
             _ => f64::NAN,
         }

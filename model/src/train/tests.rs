@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn shape(alignment: Alignment) -> SeriesShape {
-    SeriesShape { patch: 4, horizon: 8, levels: vec![0.1, 0.5, 0.9], alignment, context: 4096 }
+    SeriesShape { patch: 4, horizon: 8, levels: vec![0.1, 0.5, 0.9], alignment, context: 4096, tail: 1.0 }
 }
 
 fn config() -> Config {

@@ -235,13 +235,14 @@ impl SeriesWeights {
 
     fn to_json(&self, name: &str) -> Result<Value> {
         let mut file = self.config.to_json()?;
-        let SeriesShape { patch, horizon, levels, alignment, context } = &self.shape;
+        let SeriesShape { patch, horizon, levels, alignment, context, tail } = &self.shape;
         file["patch_len"] = json!(patch);
         file["horizon"] = json!(horizon);
         file["quantiles"] = json!(levels);
         file["features"] = json!(self.shape.features());
         file["alignment"] = json!(if *alignment == Alignment::Any { "any" } else { "end" });
         file["context_limit"] = json!(context);
+        file["p_value_tail"] = json!(tail);
         file["beyond_horizon"] = json!("median");
         file["unspool"] = json!({"name": name, "front_end": "series", "trained": true});
         Ok(file)

@@ -98,6 +98,7 @@ fn a_training_step_is_the_cpus() {
         levels: levels.to_vec(),
         alignment,
         context: 4096,
+        tail: 1.0,
     };
     let nine: Vec<f64> = (1..10).map(|i| f64::from(i) / 10.0).collect();
     let odd = MixerConfig::Mamba1 { d_in: 40, n: 5, k: 3, r: 3, bcdt_norm_eps: None };

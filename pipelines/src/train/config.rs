@@ -199,7 +199,7 @@ impl TrainConfig {
             value: problem,
             expected: "sizes that fit",
         })?;
-        let shape = SeriesShape { patch, horizon, levels, alignment: Alignment::Any, context: 4096 };
+        let shape = SeriesShape { patch, horizon, levels, alignment: Alignment::Any, context: 4096, tail: 1.0 };
         shape.check().map_err(|problem| TrainError::Option {
             option: "model",
             value: problem,

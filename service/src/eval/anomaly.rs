@@ -67,8 +67,11 @@ pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
     ))?;
     let mut figures = json!({"unspool": env!("CARGO_PKG_VERSION"), "model": {"name": info.name, "digest": digest}});
     if let Some(dir) = &args.validation {
-        let files = calibration::calibration(&model, dir)?;
+        let (files, tail) = calibration::calibration(&model, dir)?;
         print(&calibration_table(&files))?;
+        let now = model.series_shape().map_or(1.0, |shape| shape.tail);
+        print(&format!("p_value_tail of this model {now}; {tail:.2} would fit the bounds below 0.2 best"))?;
+        figures["p_value_tail"] = json!({"is": now, "fits": tail});
         figures["calibration"] = files.iter().map(calibration_figures).collect();
         let scores = nab_scores(&model, &nab::injected(dir)?)?;
         print(&nab_table("anomalies put into held-out series", &scores))?;
