@@ -26,7 +26,7 @@ const STREAM_HELP: &str = r#"Examples:
   unspool stream job.toml
 
 job.toml:
-  model = "series-2"          # or a directory; this is the default
+  model = "series-3"          # or a directory; this is the default
   [kafka]
   bootstrap = "127.0.0.1:9092"
   settings = {}                      # librdkafka's own, such as "security.protocol"

@@ -42,7 +42,7 @@ pub(crate) const HELP: &str = r#"Examples:
   unspool run job.toml
 
 job.toml:
-  model = "series-2"                 # or a directory; this is the default
+  model = "series-3"                 # or a directory; this is the default
   [input]
   paths = ["lake", "more/*.parquet"] # files, folders (also of key=value folders), globs: Parquet or CSV,
                                      # taken in this order, and each by name, folder by folder
@@ -94,7 +94,7 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
     let file: File = job_file::read(&args.job)?;
     let folder = args.job.parent().unwrap_or(Path::new("")).to_owned();
     let name = file.model.as_deref().map(|name| match name {
-        "series-1" | "series-2" => name.to_owned(),
+        "series-1" | "series-3" => name.to_owned(),
         dir => folder.join(dir).display().to_string(),
     });
     let model = Arc::new(model::by_name(name.as_deref(), model::options(args.device, args.threads))?);

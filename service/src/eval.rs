@@ -15,7 +15,7 @@ pub(crate) enum EvalCommand {
     /// Score forecasts: ten benchmark sets beside published models, or the series that models are chosen by
     #[command(
         after_help = "Examples:\n  unspool eval forecast data/benchmark\n  unspool eval forecast data/benchmark --model \
-                            series-2 --output scores.json\n  unspool eval forecast --validation data/extra --model \
+                            series-3 --output scores.json\n  unspool eval forecast --validation data/extra --model \
                             my-model\n\nMASE and WQL (weighted quantile loss) as ratios to the seasonal naive forecast, and \
                             their geometric means: less is better, 1 is no better than repeating the last season. Choose \
                             models by --validation; the benchmark is for a model that was chosen."

@@ -44,7 +44,7 @@ pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
 /// As [`open`].
 pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> {
     match name {
-        None | Some("series-2") => open(None, options),
+        None | Some("series-3") => open(None, options),
         Some("series-1") => Ok(Model::series_1(options)?),
         Some(dir) => open(Some(Path::new(dir)), options),
     }

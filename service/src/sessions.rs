@@ -22,7 +22,7 @@ const PAGE: usize = 1000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
     /// Move sessions to another model, by running their kept raw history through it
-    #[command(after_help = "Example:\n  unspool sessions migrate --data-dir sessions --to series-2\n\nA server keeps \
+    #[command(after_help = "Example:\n  unspool sessions migrate --data-dir sessions --to series-3\n\nA server keeps \
                             raw history if limits.session_history_bytes says how much. A session of which not all events \
                             are kept stays with its model, and is named.")]
     Migrate(MigrateArgs),

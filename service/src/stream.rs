@@ -71,7 +71,7 @@ fn load(file: &File, args: &StreamArgs) -> Result<Arc<Model>> {
     let options = model::options(args.device, args.threads);
     let loaded = match &file.model {
         None => Model::series(options)?,
-        Some(name) if name == "series-2" => Model::series(options)?,
+        Some(name) if name == "series-3" => Model::series(options)?,
         Some(name) if name == "series-1" => Model::series_1(options)?,
         Some(dir) => Model::load(&file.folder.join(dir), options)?,
     };

@@ -31,8 +31,8 @@ pub(crate) const HELP: &str = r#"Examples:
   unspool train series.toml --output run --stop-after 540     # goes on when it is started again
 
 series.toml, with the defaults of what may be left out:
-  name = "series-2"
-  from = "model/weights/series-2"    # a series model to begin from; without it weights are drawn at random, and
+  name = "series-3"
+  from = "model/weights/series-3"    # a series model to begin from; without it weights are drawn at random, and
   layers = 8                         # of it, or more: new ones begin as nothing
   # [model]                          # d = 256, layers = 8, n = 16, patch = 16, horizon = 64, levels = [0.1, ..], seed = 1
   [data]

@@ -15,7 +15,7 @@ use crate::{
 
 /// The series model inside the library.
 pub(crate) const SERIES: (&str, &[u8]) =
-    (include_str!("../../weights/series-2/config.json"), include_bytes!("../../weights/series-2/model.safetensors"));
+    (include_str!("../../weights/series-3/config.json"), include_bytes!("../../weights/series-3/model.safetensors"));
 
 /// The one before it: it encodes the last values of a history anew for each forecast.
 const SERIES_1: (&str, &[u8]) =

@@ -9,7 +9,7 @@ use unspool_pipelines::stream::emit::Pooling;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
-    /// A directory, `series-2` (the default) or `series-1`.
+    /// A directory, `series-3` (the default) or `series-1`.
     pub(crate) model: Option<String>,
     pub(crate) input: InputFile,
     pub(crate) give: GiveFile,

@@ -25,8 +25,8 @@ const FED: usize = 512;
 /// `unspool bench forecast`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchForecastArgs {
-    /// A series model's directory, or series-2 or series-1 for a built-in one
-    #[arg(long, value_name = "NAME|DIR", default_value = "series-2")]
+    /// A series model's directory, or series-3 or series-1 for a built-in one
+    #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
     #[command(flatten)]
     device: DeviceArgs,

@@ -46,7 +46,7 @@ pub(crate) struct BenchServeArgs {
     #[arg(long, value_name = "ADDR")]
     address: Option<SocketAddr>,
     /// The sessions' model: a built-in one's name or a directory; with --address, a name or digest there
-    #[arg(long, value_name = "NAME|DIR", default_value = "series-2")]
+    #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
     /// Where the started server keeps sessions [default: in memory only]
     #[arg(long, value_name = "DIR", conflicts_with = "address")]

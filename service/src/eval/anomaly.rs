@@ -26,8 +26,8 @@ pub(crate) struct EvalAnomalyArgs {
     /// Count the p-values of series that were held out of training: the folder of training series
     #[arg(long, value_name = "DIR")]
     validation: Option<PathBuf>,
-    /// A model's directory, or series-2 or series-1 for a built-in one
-    #[arg(long, value_name = "NAME|DIR", default_value = "series-2")]
+    /// A model's directory, or series-3 or series-1 for a built-in one
+    #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
     /// Write all figures to this JSON file
     #[arg(short, long, value_name = "FILE.json")]

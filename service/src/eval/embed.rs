@@ -18,8 +18,8 @@ use crate::{
 pub(crate) struct EvalEmbedArgs {
     /// The folder of the labelled sets, two files each: NAME_TRAIN.ts and NAME_TEST.ts
     dir: PathBuf,
-    /// A model's directory, or series-2 or series-1 for a built-in one
-    #[arg(long, value_name = "NAME|DIR", default_value = "series-2")]
+    /// A model's directory, or series-3 or series-1 for a built-in one
+    #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
     /// Write all figures to this JSON file
     #[arg(short, long, value_name = "FILE.json")]

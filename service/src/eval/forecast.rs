@@ -34,7 +34,7 @@ pub(crate) struct EvalForecastArgs {
     /// Score series that were held out of training, whole, cut short and aggregated: the folder of training series
     #[arg(long, value_name = "DIR")]
     validation: Option<PathBuf>,
-    /// A model's directory, or series-2 or series-1 for a built-in one (default: series-2)
+    /// A model's directory, or series-3 or series-1 for a built-in one (default: series-3)
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Values of each history that a state is fed before it is asked: the last N, or all

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The models inside the binary: the default one, and the one before it, for sessions that were begun with it.
-pub(crate) const BUILT_IN: [&str; 2] = ["series-2", "series-1"];
+pub(crate) const BUILT_IN: [&str; 2] = ["series-3", "series-1"];
 
 /// What a request needs a model for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Registry {
     /// A built-in model, or a directory's.
     fn read(&self, name: &str) -> Result<(Model, Option<PathBuf>)> {
         match name {
-            "series-2" => Ok((Model::series(self.options)?, None)),
+            "series-3" => Ok((Model::series(self.options)?, None)),
             "series-1" => Ok((Model::series_1(self.options)?, None)),
             dir => Ok((Model::load(Path::new(dir), self.options)?, Some(dir.into()))),
         }

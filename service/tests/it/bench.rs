@@ -38,7 +38,7 @@ fn load_on_a_server_that_runs_leaves_nothing_behind() {
     let folder = folder();
     fs::write(folder.path().join("u.toml"), "[limits]\nsessions = 10\n").unwrap();
     let (server, address) =
-        Server::start(folder.path(), "--model dna --model series-2 --config u.toml --data-dir kept");
+        Server::start(folder.path(), "--model dna --model series-3 --config u.toml --data-dir kept");
     let bench = format!("bench serve --address {address} --sessions 10 --duration-s 0.3 --rate 500 --durable");
     for (more, line) in [
         ("--model dna --events 5", "calls, 5 events, durable "),

@@ -29,8 +29,8 @@ use crate::{
 
 /// Few states fit into memory, so that they go to disk and come back all the time; and the log's files go soon.
 const SETTINGS: &str = "[limits]\nsession_memory_bytes = 400000\nsession_log_bytes = 100000\n";
-const ARGUMENTS: &str = "--model series-2 --model dna";
-const DISTURBED: &str = "--model series-2 --model dna --metrics-listen 127.0.0.1:0 --config chaos.toml --data-dir kept";
+const ARGUMENTS: &str = "--model series-3 --model dna";
+const DISTURBED: &str = "--model series-3 --model dna --metrics-listen 127.0.0.1:0 --config chaos.toml --data-dir kept";
 
 /// A reply that does not come for so long never comes.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -45,7 +45,7 @@ fn the_benchmark_is_scored() {
     let folder = folder();
     write_benchmark(&folder.path().join("sets"));
     let done = succeed(folder.path(), "eval forecast sets --output scores.json");
-    for part in ["series-2 (", "ETTh  ", "us_births  ", "7 sets (the first seven)", "TiRex", "this model"] {
+    for part in ["series-3 (", "ETTh  ", "us_births  ", "7 sets (the first seven)", "TiRex", "this model"] {
         assert!(done.stdout.contains(part), "{part}: {}", done.stdout);
     }
     assert!(done.stderr.contains("us_births: 40 forecasts in "), "{}", done.stderr);
@@ -66,7 +66,7 @@ fn the_benchmark_is_scored() {
         text.lines().find_map(|line| line.strip_prefix("  all ten")).unwrap().to_owned()
     };
     let all = table("");
-    assert_eq!(all, table("--model series-2 --threads 1"));
+    assert_eq!(all, table("--model series-3 --threads 1"));
     assert_ne!(all, table("--history 24"));
     assert_ne!(all, table("--model series-1"));
 }

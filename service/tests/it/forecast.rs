@@ -128,7 +128,7 @@ fn a_page_of_plots() {
         let page = fs::read_to_string(folder.path().join("p.html")).unwrap();
         let titles = page.split("<figcaption>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned());
         assert_eq!(page.matches("<svg ").count(), page.matches("<figure>").count());
-        assert!(page.contains("3 steps ahead by series-2 (") && page.contains("02-02 00:00"), "{page}");
+        assert!(page.contains("3 steps ahead by series-3 (") && page.contains("02-02 00:00"), "{page}");
         (titles.collect::<Vec<_>>(), done.stderr)
     };
     let (first, said) = titles("");

@@ -88,7 +88,7 @@ def test_arrow_payloads_give_the_same(server):
     reply = stub.Append(session.AppendRequest(session_id="column", sequence_number=1, events=column, forecast=options))
     assert len(reply.scores) == len(VALUES)
     told = ahead(forecast.ForecastRequest(session_id="column", options=options))
-    assert told.forecasts[0].quantiles == reply.quantiles and told.provenance.model == "series-2"
+    assert told.forecasts[0].quantiles == reply.quantiles and told.provenance.model == "series-3"
 
 
 def test_a_state_moves_to_another_server(server, tmp_path):

@@ -85,7 +85,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     (tmp_path / "u.toml").write_text("listen = '127.0.0.1:1'\nmetrics_listen = '127.0.0.1:2'\ndata_dir = 'd'\n[limits]\nsessions = 7\n")
     told = check(tmp_path, "--config", "u.toml", "--listen", "127.0.0.1:3", UNSPOOL_LISTEN="127.0.0.1:4", UNSPOOL_METRICS_LISTEN="127.0.0.1:5")
     assert told.returncode == 0, told.stderr
-    for line in ("127.0.0.1:3", "127.0.0.1:5", "series-2, series-1", "sessions: 7"):
+    for line in ("127.0.0.1:3", "127.0.0.1:5", "series-3, series-1", "sessions: 7"):
         assert line in told.stdout, told.stdout
     (tmp_path / "bad.toml").write_text("[limits]\nsesions = 7\n")
     for arguments, reason in [

@@ -188,7 +188,7 @@ def test_sessions_outlive_the_server_and_move_to_another_model(tmp_path):
     server = Server("--config", "u.toml", folder=tmp_path)
     stub = sessions.SessionServiceStub(server.channel())
     for name, values in (("short", VALUES), ("long", VALUES * 10)):
-        stub.Open(session.OpenRequest(session_id=name, model="series-2"))
+        stub.Open(session.OpenRequest(session_id=name, model="series-3"))
         for number, begin in enumerate(range(0, len(values), 100), 1):
             assert stub.Append(append(number, values[begin : begin + 100], name)).durable
     before = stub.Read(session.ReadRequest(session_id="short", forecast=ahead)).quantiles

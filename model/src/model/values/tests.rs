@@ -4,7 +4,7 @@ use crate::{Events, Options, RunOptions};
 #[test]
 fn forecasts_are_those_of_the_reference() {
     check(&Model::series_1(RunOptions::cpu()).unwrap(), "series-1");
-    check(&Model::series(RunOptions::cpu()).unwrap(), "series-2");
+    check(&Model::series(RunOptions::cpu()).unwrap(), "series-3");
 }
 
 fn check(model: &Model, goldens: &str) {

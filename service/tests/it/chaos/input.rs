@@ -24,7 +24,7 @@ pub(super) fn opening(session: u64) -> OpenRequest {
     let (model, options) = if is_dna(session) {
         ("dna", SessionOptions { layers: vec![1, 2], anomaly: false })
     } else {
-        ("series-2", SessionOptions { layers: vec![12], anomaly: true })
+        ("series-3", SessionOptions { layers: vec![12], anomaly: true })
     };
     OpenRequest { session_id: id(session), model: model.into(), options: Some(options), ..OpenRequest::default() }
 }
