@@ -24,6 +24,8 @@ mod job;
 mod pipeline;
 mod scheduler;
 pub mod sink;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod store;
 pub mod stream;
 #[cfg(test)]

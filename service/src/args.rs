@@ -12,6 +12,7 @@ use crate::{
     eval::EvalCommand,
     serve::args::ServeArgs,
     sessions::SessionsCommand,
+    sql::SqlArgs,
     stream::StreamArgs,
     train::{TrainArgs, finetune::FinetuneArgs},
 };
@@ -133,6 +134,9 @@ pub(crate) enum Command {
     /// Work on the sessions of a server that is stopped
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Answer a query over files in SQL, with embed, forecast and anomaly as functions
+    #[command(after_help = crate::sql::HELP)]
+    Sql(Box<SqlArgs>),
     /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
     #[command(after_help = STREAM_HELP)]
     Stream(Box<StreamArgs>),

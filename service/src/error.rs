@@ -42,6 +42,10 @@ pub(crate) enum Error {
     /// The batch job failed.
     #[error(transparent)]
     Batch(#[from] unspool_pipelines::batch::Error),
+    /// The query failed.
+    #[cfg(feature = "sql")]
+    #[error(transparent)]
+    Sql(#[from] unspool_pipelines::sql::Error),
     /// Training cannot begin or go on.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -82,6 +86,8 @@ impl Error {
             | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
             | Self::Batch(unspool_pipelines::batch::Error::Settings(_))
             | Self::Train(TrainError::Option { .. } | TrainError::Windows(DataError::Option { .. })) => 2,
+            #[cfg(feature = "sql")]
+            Self::Sql(unspool_pipelines::sql::Error::Query(_)) => 2,
             Self::Interrupted | Self::Paused | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }

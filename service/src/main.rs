@@ -17,6 +17,7 @@ mod progress;
 mod run;
 mod serve;
 mod sessions;
+mod sql;
 mod stream;
 mod train;
 
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Run(args)) => batch::run(args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
+        Some(Command::Sql(args)) => sql::run(*args),
         Some(Command::Stream(args)) => stream::run(*args),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Finetune(args)) => train::finetune::run(*args),

@@ -102,7 +102,15 @@ fn same_file(a: &Path, b: &Path) -> bool {
 /// # Errors
 /// When the system gives no threads or signals.
 pub(crate) fn stopped_by_signals() -> Result<(Runtime, Cancel)> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    stopped_by_signals_with(1)
+}
+
+/// As [`stopped_by_signals`], with so many threads in the runtime.
+///
+/// # Errors
+/// As there.
+pub(crate) fn stopped_by_signals_with(threads: usize) -> Result<(Runtime, Cancel)> {
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;
     let cancel = cancelled_by_signals(&runtime)?;
     Ok((runtime, cancel))

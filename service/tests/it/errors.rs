@@ -147,3 +147,11 @@ fn a_closed_or_full_standard_output() {
     let line = "unspool: cannot write standard output: the disk is full: free some space, or write elsewhere\n";
     assert_eq!((full.status.code(), String::from_utf8(full.stderr).unwrap().as_str()), (Some(1), line));
 }
+
+#[cfg(not(feature = "sql"))]
+#[test]
+fn a_build_without_sql_says_what_it_lacks() {
+    let done = unspool(folder().path(), "sql select");
+    let line = "sql: this program was built without SQL: build it with `cargo build --release --features sql`";
+    assert_eq!((done.code, done.stderr.trim_end()), (Some(2), format!("unspool: {line}").as_str()));
+}

@@ -23,6 +23,7 @@ fn help_texts() {
         ("serve", "serve --help"),
         ("finetune", "finetune --help"),
         ("train", "train --help"),
+        ("sql", "sql --help"),
         ("stream", "stream --help"),
         ("sessions", "sessions --help"),
         ("bench-forecast", "bench forecast --help"),

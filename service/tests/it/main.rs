@@ -34,6 +34,9 @@ mod signals;
 #[cfg(test)]
 mod soak;
 #[cfg(test)]
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod train;

@@ -26,6 +26,11 @@ fn start(folder: &Path) -> (Child, BufReader<impl Read>) {
         "--batch-tokens",
         "64",
     ]);
+    running(command)
+}
+
+/// Starts a command, and returns when it says that it runs.
+fn running(mut command: Command) -> (Child, BufReader<impl Read>) {
     let mut child = command.env("UNSPOOL_LOG", "unspool=debug").stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -54,6 +59,27 @@ fn an_interrupted_job_leaves_nothing() {
         assert_eq!(rest.lines().last(), Some("unspool: interrupted: no output file was made"));
         assert_eq!(names(folder.path(), "out"), [""; 0]);
     }
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn an_interrupted_query_leaves_nothing() {
+    let folder = folder();
+    let mut command = command(folder.path());
+    command.args([
+        "sql",
+        "select forecast(timestamp, value, 24) over (order by timestamp) from 'nyc_taxi.csv'",
+        "-o",
+        "out.parquet",
+    ]);
+    let (mut child, mut stderr) = running(command);
+    assert_eq!(names(folder.path(), "out").len(), 2, "its temporary files");
+    signal(&child, "INT");
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert_eq!(rest.lines().last(), Some("unspool: interrupted: no output file was made"));
+    assert_eq!(names(folder.path(), "out"), [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! `unspool sql` from outside.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use arrow::array::{AsArray, RecordBatch};
+use tempfile::TempDir;
+
+use crate::command::{Done, command, folder, read, unspool};
+
+/// Answers a query.
+fn sql(folder: &Path, query: &str, more: &[&str]) -> Done {
+    let done = command(folder).arg("sql").arg(query).args(more).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: done.status.code(), stdout: text(done.stdout), stderr: text(done.stderr) }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[test]
+fn the_readmes_examples_run_as_they_are_written() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = text.split("\n## SQL\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let script = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = TempDir::new().unwrap();
+    std::os::unix::fs::symlink(root().join("service"), folder.path().join("service")).unwrap();
+    let script = format!("set -e\nunspool() {{ '{}' \"$@\"; }}\n{script}", env!("CARGO_BIN_EXE_unspool"));
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(script).current_dir(folder.path()).env("UNSPOOL_DEVICE", "cpu").env_remove("UNSPOOL_LOG");
+    let done = bash.output().unwrap();
+    let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+    assert!(done.status.success(), "{err}");
+    assert!(out.contains("| timestamp           | value | score ") && out.contains("SeriesExec: [anomaly("), "{out}");
+    let (days, metadata) = read(&folder.path().join("days.parquet"));
+    assert_eq!(days.num_rows(), 7);
+    assert!(metadata.iter().any(|(key, _)| key == "unspool.model.digest"), "{metadata:?}");
+    let (reads, _) = read(&folder.path().join("reads.parquet"));
+    assert_eq!(reads["embedding"].as_fixed_size_list().value_length(), 64);
+}
+
+#[test]
+fn forecasts_are_the_bits_of_the_command() {
+    let folder = folder();
+    let query = "select unnest(forecast(array_agg(timestamp order by timestamp), array_agg(value order by timestamp), 24)) as s \
+                 from 'nyc_taxi.csv'";
+    let done = sql(folder.path(), query, &["--output", "sql.parquet"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.starts_with("24 rows in ") && done.stderr.ends_with(" s: sql.parquet\n"), "{}", done.stderr);
+    assert_eq!(unspool(folder.path(), "forecast nyc_taxi.csv --horizon 24 --output one.parquet -q").code, Some(0));
+    let ((found, _), (expected, _)) =
+        (read(&folder.path().join("sql.parquet")), read(&folder.path().join("one.parquet")));
+    let steps: RecordBatch = found["s"].as_struct().into();
+    for (name, column) in expected.schema().fields().iter().zip(expected.columns()).skip(1) {
+        assert_eq!(steps[name.name().as_str()].as_ref(), column.as_ref(), "{name}");
+    }
+}
+
+#[test]
+fn reads_are_tables() {
+    let folder = folder();
+    let query = "select count(*) as reads, sum(length(sequence)) as bases from read_fastq('lambda_reads.fq.gz')";
+    let done = sql(folder.path(), query, &[]);
+    let line = done.stdout.lines().nth(3).unwrap_or_default().to_owned();
+    let counted = unspool(folder.path(), "inspect lambda_reads.fq.gz").stdout;
+    let numbers: Vec<&str> = line.split(['|', ' ']).filter(|word| !word.is_empty()).collect();
+    assert_eq!(numbers.len(), 2, "{}{}", done.stdout, done.stderr);
+    for number in numbers {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        assert!(counted.split_whitespace().any(|word| digits(word) == number), "{number}: {counted}");
+    }
+    // The embeddings of the command, too.
+    let query = "select id, embed(sequence) as embedding from read_fastq('lambda_reads.fq.gz')";
+    let done = sql(folder.path(), query, &["--model", "dna", "--output", "sql.parquet"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let embed = "embed lambda_reads.fq.gz --model dna --output one.parquet -q";
+    assert_eq!(unspool(folder.path(), embed).code, Some(0));
+    let ((found, _), (expected, _)) =
+        (read(&folder.path().join("sql.parquet")), read(&folder.path().join("one.parquet")));
+    let rows = |rows: &RecordBatch| {
+        let (ids, all) = (rows["id"].as_string::<i32>().clone(), rows["embedding"].as_fixed_size_list().clone());
+        let mut rows: Vec<_> =
+            (0..rows.num_rows()).map(|row| (ids.value(row).to_owned(), format!("{:?}", all.value(row)))).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows(&found), rows(&expected));
+}
+
+#[test]
+fn wrong_queries_are_one_line() {
+    let folder = folder();
+    fs::write(folder.path().join("there.parquet"), b"precious").unwrap();
+    for (query, more, code, line) in [
+        ("select 1 +", &[][..], 2, "the query: "),
+        (
+            "select size from 'nyc_taxi.csv'",
+            &[],
+            2,
+            "Schema error: No field named size. Valid fields are \"nyc_taxi.csv\".timestamp, \"nyc_taxi.csv\".value.",
+        ),
+        (
+            "select forecast(timestamp, value, 3) from 'nyc_taxi.csv'",
+            &[],
+            2,
+            "forecast: it takes lists where it has no window: write forecast(",
+        ),
+        (
+            "select 1 as a",
+            &["--output", "there.parquet"],
+            1,
+            "cannot write there.parquet: it exists: choose another name, or --overwrite",
+        ),
+        ("select 1 as a", &["--pool", "token"], 2, "--pool: a query gives one embedding a series: mean, last or max"),
+        ("select embed(sequence) from read_fasta('lambda.fa.gz')", &["--model", "none"], 1, ""),
+    ] {
+        let done = sql(folder.path(), query, more);
+        assert_eq!(done.code, Some(code), "{query}: {}", done.stderr);
+        assert!(done.stderr.starts_with(&format!("unspool: {line}")), "{query}: {}", done.stderr);
+        assert_eq!((done.stderr.lines().count(), done.stdout.as_str()), (1, ""), "{query}: {}", done.stderr);
+    }
+    let shown = sql(folder.path(), "select timestamp from 'nyc_taxi.csv'", &["--rows", "3"]);
+    assert_eq!(shown.stdout.lines().count(), 7);
+    assert_eq!(
+        shown.stderr,
+        "only the first 3 rows are shown: --output FILE.parquet writes all, --rows N shows more\n"
+    );
+}
