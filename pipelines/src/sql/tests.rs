@@ -246,7 +246,7 @@ async fn what_cannot_be_answered_is_said() {
             "forecast: the horizon is one number for all series, from 1 to 65536",
         ),
         ("select forecast(time, value) over (order by time) from FILE", "forecast: 2 arguments do not fit"),
-        ("select embed('ACGT')", "embed: series-2 is no DNA model: name one with --model: "),
+        ("select embed('ACGT')", "embed: series-3 is no DNA model: name one with --model: "),
         ("select * from read_fasta('none.fa')", "read_fasta('none.fa'): there is no such file"),
         ("select * from 'none.parquet'", "table 'datafusion.public.none.parquet' not found"),
         ("select no from FILE", "Schema error: No field named no."),
