@@ -31,3 +31,4 @@ pub use error::{Error, Result, StateError};
 pub use model::{Events, Front, Info, Item, Model, Output};
 pub use pool::{Pool, Pooled};
 pub use state::{Options, State};
+pub use unspool_kernels::cpu::keep_freed_memory;

@@ -18,6 +18,7 @@ mod dense;
 mod features;
 mod forecast;
 mod scaling;
+mod sinh;
 mod state;
 mod training;
 

@@ -31,15 +31,11 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A call's rows and states are megabytes that the next call wants again. The system's allocator gives them back in between,
-/// and faulting the pages in anew took a third of the time of forecasts of 1,024 sessions on a CPU.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What is logged where nobody asked: the Kafka client tells of every lost connection, and so does the job.
 const QUIET: &str = "error,librdkafka=off,rdkafka=off";
 
 fn main() -> ExitCode {
+    unspool_model::keep_freed_memory();
     // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
     std::panic::set_hook(Box::new(|fault| tracing::debug!("{fault}")));
     let done = std::panic::catch_unwind(|| match Cli::try_parse() {

@@ -47,7 +47,7 @@ pub(crate) struct Scale {
 impl Scale {
     /// A head's output in the unit of the series: `sinh(q) step + anchor`.
     pub(crate) fn value(&self, q: f32) -> f64 {
-        let value = (libm::sinh(f64::from(q)) * self.step + self.anchor) * self.unit;
+        let value = (super::sinh::sinh(f64::from(q)) * self.step + self.anchor) * self.unit;
         value.clamp(-f64::MAX, f64::MAX)
     }
 

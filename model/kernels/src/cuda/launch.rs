@@ -47,6 +47,53 @@ impl Kernel {
             unsafe { result::launch_kernel(function, (x, y, z), (block, 1, 1), self.shared_bytes, stream, args) };
         done.map_err(CudaError::driver("starting a kernel"))
     }
+
+    /// As [`Kernel::launch`], but before the kernel ahead of it in the lane is through: as soon as all of that one's blocks have
+    /// come to `griddepcontrol.launch_dependents` (a kernel without it: at its end). What is ahead of it is over, for it,
+    /// only behind its own `griddepcontrol.wait`.
+    ///
+    /// # Safety
+    /// As there; and some block must wait, and before it the kernel neither reads what a kernel ahead of it writes nor
+    /// writes at all.
+    pub(super) unsafe fn launch_early(
+        &self,
+        lane: &Lane,
+        (grid, block): ([usize; 3], u32),
+        args: &mut [*mut c_void],
+    ) -> Result<(), CudaError> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let [x, y, z] = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let mut early = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: block,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: self.shared_bytes,
+            hStream: lane.stream.cu_stream(),
+            attrs: &raw mut early,
+            numAttrs: 1,
+        };
+        // SAFETY: the function's module lives as long as the Gpu, which whoever made the kernel holds; the configuration lives
+        // until the call is over; the rest is the caller's.
+        let done = unsafe {
+            sys::cuLaunchKernelEx(
+                &raw const config,
+                self.function.cu_function(),
+                args.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        done.result().map_err(CudaError::driver("starting a kernel"))
+    }
 }
 
 /// A value as a kernel's argument.

@@ -1,6 +1,6 @@
 // arch: sm_90a
 // One row each of a few sequences through a layer of Mamba-1 in three kernels: what a step waits for is the way to memory and
-// back, so each asks for all it needs before it begins. Numbers are those of gemm.cu and scan.cu to the bit: products walk k
+// back, so each asks for all it needs before it begins: weights and states while the kernel before it still runs. Numbers are those of gemm.cu and scan.cu to the bit: products walk k
 // in the same steps of 16 (mma.sync, with the outputs as its rows and up to eight sequences as its columns), norms and sums
 // are added in the same order.
 //
@@ -30,26 +30,37 @@ struct Step {
     int by_quads;  // the norm is that of a product's end, not that of norm.cu
 };
 
-// 16 outputs of up to eight rows: x in shared memory, rows `stride` apart.
-template <int AT_ONCE>
-__device__ __forceinline__ void products(float (&c)[4], const bf16* w, const bf16* x, int stride, int k, int lane) {
-    const bf16* row = x + lane / 4 * stride + lane % 4 * 2;
-    const uint4* at = reinterpret_cast<const uint4*>(w) + lane;
-    c[0] = c[1] = c[2] = c[3] = 0.f;
-    const int tiles = k / 16;
-    for (int t0 = 0; t0 < tiles; t0 += AT_ONCE) {
-        uint4 a[AT_ONCE];
+// The kernel behind this one in the lane may begin.
+__device__ __forceinline__ void let_next() { asm volatile("griddepcontrol.launch_dependents;"); }
+// What the kernels ahead of this one wrote is there: all of them, since each waits itself.
+__device__ __forceinline__ void wait_for_last() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+// 16 rows of W, AT_ONCE tiles of 16 of k: fetched before the rows they are multiplied with are there.
+template <int AT_ONCE> struct Weights {
+    uint4 a[AT_ONCE];
+    const uint4* at;
+    int tiles;
+    __device__ __forceinline__ Weights(const bf16* w, int k, int lane) : at(reinterpret_cast<const uint4*>(w) + lane), tiles(k / 16) { fetch(0); }
+    __device__ __forceinline__ void fetch(int t0) {
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) a[i] = t0 + i < tiles ? __ldg(at + (t0 + i) * 32) : make_uint4(0, 0, 0, 0);
+    }
+    // 16 outputs of up to eight rows: x in shared memory, rows `stride` apart.
+    __device__ __forceinline__ void times(float (&c)[4], const bf16* x, int stride, int lane) {
+        const bf16* row = x + lane / 4 * stride + lane % 4 * 2;
+        c[0] = c[1] = c[2] = c[3] = 0.f;
+        for (int t0 = 0; t0 < tiles; t0 += AT_ONCE) {
+            if (t0 > 0) fetch(t0);
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-            if (t0 + i >= tiles) break;
-            uint32_t left[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
-            uint32_t right[2] = {*(const uint32_t*)(row + (t0 + i) * 16), *(const uint32_t*)(row + (t0 + i) * 16 + 8)};
-            mma(c, left, right);
+            for (int i = 0; i < AT_ONCE; i++) {
+                if (t0 + i >= tiles) break;
+                uint32_t left[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
+                uint32_t right[2] = {*(const uint32_t*)(row + (t0 + i) * 16), *(const uint32_t*)(row + (t0 + i) * 16 + 8)};
+                mma(c, left, right);
+            }
         }
     }
-}
+};
 
 // u = silu(conv(x)), gate = silu(z), [x, z] = norm(residual) W: 64 outputs a block.
 extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
@@ -57,9 +68,11 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
     bf16* x = (bf16*)memory;  // [TOKENS, d + 8]
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d + 8;
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS;
+    let_next();
     if (t0 >= rows) return;
     // What the end of it wants of two outputs and two rows.
     const int n0 = blockIdx.x * 64 + warp * 16;
+    Weights<16> weights(p.in_proj + (size_t)n0 * p.d, p.d, lane);
     const bool convolves = n0 < p.d_in;
     float window[2][2][3], w[2][4], bias[2];
     float* at[2][2];
@@ -79,6 +92,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
             }
         }
     }
+    wait_for_last();
     // Two rows a warp.
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -114,7 +128,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
     }
     __syncthreads();
     float c[4];
-    products<16>(c, p.in_proj + (size_t)n0 * p.d, x, stride, p.d, lane);
+    weights.times(c, x, stride, lane);
 #pragma unroll
     for (int o = 0; o < 2; o++) {
         const int n = n0 + g + 8 * o;
@@ -150,7 +164,10 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
     __shared__ __align__(16) float2 pairs[TOKENS][64];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d_in + 8;
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, c0 = blockIdx.x * 64, mine = t0 + warp;
+    let_next();
     if (t0 >= rows) return;
+    const int outputs = p.r + 32;
+    Weights<16> weights(p.x_proj + (size_t)min(warp * 16, outputs - 16) * p.d_in, p.d_in, lane);
     float* state = p.states + p.slots[min(mine, rows - 1)] * p.slot_stride + (size_t)3 * p.d_in + (size_t)c0 * 16 + lane * 4;
     float4 h[8];
     float a[8][4];
@@ -159,16 +176,17 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
         h[c] = *reinterpret_cast<const float4*>(state + c * 128);
         *reinterpret_cast<float4*>(a[c]) = __ldg(reinterpret_cast<const float4*>(p.a2 + (size_t)(c0 + c * 8) * 16 + lane * 4));
     }
+    wait_for_last();
     for (int i = threadIdx.x; i < TOKENS * p.d_in / 8; i += 256) {
         const int t = i / (p.d_in / 8), c = i % (p.d_in / 8) * 8;
         *reinterpret_cast<uint4*>(us + t * stride + c) =
             *reinterpret_cast<const uint4*>(p.u + (size_t)min(t0 + t, rows - 1) * p.d_in + c);
     }
     __syncthreads();
-    const int outputs = p.r + 32;
     for (int n0 = warp * 16; n0 < outputs; n0 += 128) {
         float c[4];
-        products<8>(c, p.x_proj + (size_t)n0 * p.d_in, us, stride, p.d_in, lane);
+        if (n0 != warp * 16) weights = Weights<16>(p.x_proj + (size_t)n0 * p.d_in, p.d_in, lane);
+        weights.times(c, us, stride, lane);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int n = n0 + g + 8 * (i / 2), t = 2 * q + i % 2;
@@ -230,7 +248,10 @@ extern "C" __global__ void __launch_bounds__(64) step_out(const Step p) {
     bf16* ys = (bf16*)memory;  // [TOKENS, d_in + 8]
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d_in + 8;
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, n0 = blockIdx.x * 32 + warp * 16;
+    let_next();
     if (t0 >= rows) return;
+    Weights<32> weights(p.out_proj + (size_t)min(n0, p.d - 16) * p.d_in, p.d_in, lane);
+    wait_for_last();
     float old[4];
     float* at[4];
 #pragma unroll
@@ -246,7 +267,7 @@ extern "C" __global__ void __launch_bounds__(64) step_out(const Step p) {
     __syncthreads();
     if (n0 >= p.d) return;
     float c[4];
-    products<32>(c, p.out_proj + (size_t)n0 * p.d_in, ys, stride, p.d_in, lane);
+    weights.times(c, ys, stride, lane);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int n = n0 + g + 8 * (i / 2);

@@ -164,12 +164,13 @@ impl Step {
         assert!(conv.width() == 4 && conv.channels() == self.d_in && states.stride >= 19 * self.d_in, "a step's shape");
         let groups = on.size.steps.div_ceil(TOKENS);
         let [enter, scan, leave] = &self.kernels;
-        // SAFETY: the arguments of the kernels of step.cu; rows have been checked, slots by whoever set the wave.
-        unsafe { enter.launch(on.lane, ([2 * self.d_in / 64, groups, 1], 128), &mut [arg(&args)])? };
+        // Each begins while the one before it runs, and fetches its weights and states: these no kernel of this wave has written.
+        // SAFETY: the arguments of the kernels of step.cu, which wait; rows have been checked, slots by whoever set the wave.
+        unsafe { enter.launch_early(on.lane, ([2 * self.d_in / 64, groups, 1], 128), &mut [arg(&args)])? };
         // SAFETY: as above.
-        unsafe { scan.launch(on.lane, ([self.d_in / 64, groups, 1], 256), &mut [arg(&args)])? };
+        unsafe { scan.launch_early(on.lane, ([self.d_in / 64, groups, 1], 256), &mut [arg(&args)])? };
         // SAFETY: as above.
-        unsafe { leave.launch(on.lane, ([self.d.div_ceil(32), groups, 1], 64), &mut [arg(&args)]) }
+        unsafe { leave.launch_early(on.lane, ([self.d.div_ceil(32), groups, 1], 64), &mut [arg(&args)]) }
     }
 }
 
