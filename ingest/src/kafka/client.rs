@@ -37,6 +37,8 @@ impl Connection {
         config.set("bootstrap.servers", &self.bootstrap).set("client.id", "unspool");
         // librdkafka waits up to ten seconds between attempts; a broker that restarts is back sooner.
         config.set("reconnect.backoff.max.ms", "2000");
+        // Small requests follow one another: none may wait until an earlier one was acknowledged.
+        config.set("socket.nagle.disable", "true");
         given.iter().for_each(|(key, value)| {
             config.set(*key, *value);
         });

@@ -68,7 +68,7 @@ pub enum NewPartitions {
 pub struct Pace {
     /// Records in a transaction, at most.
     pub batch_records: usize,
-    /// How long a transaction waits for more records.
+    /// Transactions begin so long after one another, at least: records that come meanwhile go into the next one.
     pub commit_interval: Duration,
     /// How often each partition's states are saved.
     pub snapshot_interval: Duration,

@@ -7,13 +7,18 @@
 //! ```
 //!
 //! A snapshot is what a job needs anyway: the states that changed since the last one go into the draft, which is then
-//! named; what was spilled before lies in it already. So a state is written at most once a snapshot, spilled or not.
+//! named; what was spilled before lies in it already. So a state is written at most once a snapshot, spilled or not. A
+//! thread of its own writes it (`saving`): it shares the states, and one that moves on meanwhile is copied.
 //! The sessions' store was not taken for this: it logs every input with a flush of its own, where the topic is the log,
 //! and knows no "state as of this offset".
 
 mod entry;
+mod pack;
 mod part;
+mod saving;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,8 +29,11 @@ use std::{
 use unspool_model::{Model, Options};
 
 pub use self::entry::Entry;
-use self::part::Part;
-pub(super) use self::segment::SegmentName;
+use self::part::{Part, Spilled};
+pub(super) use self::{
+    saving::{Saving, Written},
+    segment::SegmentName,
+};
 use super::error::Result;
 
 /// How the states stand, for metrics.
@@ -39,6 +47,8 @@ pub struct StatesStats {
     pub raised: u64,
     /// States written to make room so far.
     pub spilled: u64,
+    /// States copied since they moved on while a snapshot was written.
+    pub copied: u64,
 }
 
 /// The states.
@@ -48,6 +58,8 @@ pub struct States {
     /// States in memory, at most.
     most_live: usize,
     clock: u64,
+    /// States that snapshots under way may hold beside those in use: these are in memory too.
+    held: usize,
     /// Series whose states are in memory, by the time of their last use.
     recent: BTreeMap<u64, (i32, Arc<str>)>,
     parts: HashMap<i32, Part>,
@@ -55,7 +67,7 @@ pub struct States {
 }
 
 impl States {
-    /// No states; `budget_bytes` of them may be in memory.
+    /// No states; `budget_bytes` of them may be in memory, and half as much again while a snapshot is written.
     ///
     /// # Errors
     /// When the model refuses the options.
@@ -63,7 +75,7 @@ impl States {
         let bytes = model.save(&model.open(&options)?)?.len();
         let most_live = (budget_bytes / bytes.max(1)).max(1);
         let (recent, parts, stats) = (BTreeMap::new(), HashMap::new(), StatesStats::default());
-        Ok(Self { model, options, most_live, clock: 0, recent, parts, stats })
+        Ok(Self { model, options, most_live, clock: 0, held: 0, recent, parts, stats })
     }
 
     /// A partition came: its states are those of the segments, oldest first, in `dir`.
@@ -94,7 +106,11 @@ impl States {
             && let Some(entry) = slot.live.take()
         {
             self.recent.remove(&slot.tick);
-            return Ok(*entry);
+            return Ok(Arc::try_unwrap(entry).unwrap_or_else(|shared| {
+                self.stats.copied += 1;
+                self.held += 1;
+                Entry::clone(&shared)
+            }));
         }
         let saved = match self.parts.get(&partition) {
             Some(part) => part.saved(series)?,
@@ -120,12 +136,20 @@ impl States {
         self.clock += 1;
         part.put(series, entry, self.clock);
         self.recent.insert(self.clock, (partition, Arc::clone(series)));
-        while self.recent.len() > self.most_live {
+        while self.recent.len() > self.room() {
             let Some((_, (partition, series))) = self.recent.pop_first() else { break };
             let Some(part) = self.parts.get_mut(&partition) else { continue };
-            self.stats.spilled += u64::from(part.spill(&self.model, &series)?);
+            let Spilled { wrote, shared } = part.spill(&self.model, &series)?;
+            self.stats.spilled += u64::from(wrote);
+            self.held += usize::from(shared);
         }
         Ok(())
+    }
+
+    /// States in use that may be in memory now. Half of the budget is never given up for what a snapshot under way holds:
+    /// nothing would be gained by more, since that is written as fast as the disk can.
+    fn room(&self) -> usize {
+        self.most_live.saturating_sub(self.held).max(self.most_live / 2).max(1)
     }
 
     /// A series has ended.
@@ -136,13 +160,21 @@ impl States {
         }
     }
 
-    /// Writes the states that changed since the last call; the segments that hold all of them, oldest first.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub(super) fn save(&mut self, partition: i32, position: i64) -> Result<Vec<SegmentName>> {
-        let Some(part) = self.parts.get_mut(&partition) else { return Ok(vec![]) };
-        part.save(&self.model, position)
+    /// Begins to save a partition's states as they are: what is returned has to be written, wherever, and told to
+    /// [`States::end_save`]. `None`: the partition is not here, or an earlier one is still being written.
+    pub(super) fn begin_save(&mut self, partition: i32, position: i64) -> Option<Saving> {
+        let part = self.parts.get_mut(&partition).filter(|part| !part.saves())?;
+        Some(part.begin_save(&self.model, position))
+    }
+
+    /// A partition's states were written.
+    pub(super) fn end_save(&mut self, partition: i32, written: Written) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.end_save(written);
+        }
+        if !self.parts.values().any(Part::saves) {
+            self.held = 0;
+        }
     }
 
     /// How they stand.

@@ -50,6 +50,7 @@ fn describe() {
     describe_counter!("unspool_stream_rejects_total", "Messages and rows that could not be used, by kind");
     describe_counter!("unspool_stream_transactions_total", "Transactions, by how they ended");
     describe_histogram!("unspool_stream_commit_seconds", "How long a commit took");
+    describe_counter!("unspool_stream_busy_milliseconds_total", "Where the worker's time goes, by stage");
     describe_counter!("unspool_stream_restores_total", "Partitions begun, from a snapshot or from nothing");
     describe_counter!("unspool_stream_snapshots_total", "Snapshots made");
     describe_counter!("unspool_stream_snapshot_uploads_total", "Snapshots put into the object store");
@@ -62,7 +63,10 @@ fn describe() {
         "Messages that the broker may still delete before the newest snapshot needs them, by partition"
     );
     describe_gauge!("unspool_stream_series", "Series known, by where their state is");
-    describe_counter!("unspool_stream_states_moved_total", "States brought up from disk, or written to make room");
+    describe_counter!(
+        "unspool_stream_states_moved_total",
+        "States brought up from disk, written to make room, or copied for a snapshot under way"
+    );
 }
 
 impl Figures {
@@ -83,6 +87,10 @@ impl Figures {
             self.transactions = progress.transactions;
             histogram!("unspool_stream_commit_seconds").record(progress.commit_took);
         }
+        for (stage, took) in progress.stages.all() {
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            counter!("unspool_stream_busy_milliseconds_total", "stage" => stage).absolute(took);
+        }
         counter!("unspool_stream_restores_total").absolute(progress.restores);
         counter!("unspool_stream_snapshots_total").absolute(progress.snapshots);
         counter!("unspool_stream_snapshot_uploads_total").absolute(progress.uploads);
@@ -102,5 +110,6 @@ impl Figures {
         gauge!("unspool_stream_series", "tier" => "disk").set(states.series.saturating_sub(states.live) as f64);
         counter!("unspool_stream_states_moved_total", "how" => "raised").absolute(states.raised);
         counter!("unspool_stream_states_moved_total", "how" => "spilled").absolute(states.spilled);
+        counter!("unspool_stream_states_moved_total", "how" => "copied").absolute(states.copied);
     }
 }

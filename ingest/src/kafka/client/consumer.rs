@@ -192,11 +192,11 @@ impl Consumer {
         Ok(Self { connection: connection.clone(), topic: topic.to_owned(), client })
     }
 
-    /// Records until there are `most`, or until `linger` after the first; waits `wait` for a first one.
+    /// Records until there are `most`, or until `due`; after that, what is there already. Waits `wait` for a first one.
     ///
     /// # Errors
     /// When a partition cannot be begun, the member is fenced, or the cluster refuses for good.
-    pub fn poll(&self, most: usize, (wait, linger): (Duration, Duration)) -> Result<Polled<'_>> {
+    pub fn poll(&self, most: usize, wait: Duration, due: Instant) -> Result<Polled<'_>> {
         let mut polled = Polled::default();
         let mut until = Instant::now() + wait;
         while polled.messages.len() < most {
@@ -214,7 +214,7 @@ impl Consumer {
             match message {
                 Some(Ok(message)) => {
                     if polled.messages.is_empty() {
-                        until = Instant::now() + linger;
+                        until = due;
                     }
                     polled.messages.push(message);
                 }

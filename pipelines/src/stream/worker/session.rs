@@ -103,10 +103,14 @@ impl<'a> Session<'a> {
     pub(super) fn run(self, stop: &Cancel, observer: &mut dyn Observer) -> Result<(), Ended> {
         let Self { job, consumer, mut work } = self;
         let pace = &job.pace;
+        // When the next transaction may begin.
+        let mut due = Instant::now();
         while !stop.is_cancelled() {
+            let waited = Instant::now();
             let Polled { changes, messages, trouble } =
-                consumer.poll(pace.batch_records, (WAIT.min(pace.snapshot_interval), pace.commit_interval))?;
+                consumer.poll(pace.batch_records, WAIT.min(pace.snapshot_interval), due)?;
             let begun = Instant::now();
+            work.progress.stages.read += begun - waited;
             let group = consumer.group_metadata();
             if let Some(problem) = trouble {
                 observer.trouble(&problem);
@@ -117,12 +121,15 @@ impl<'a> Session<'a> {
             if let Some(group) = group {
                 let at = At { consumer: &consumer, group: &group };
                 if busy {
+                    due = begun + pace.commit_interval;
                     work.take(&at, batch, observer)?;
                 }
                 work.flush_idle(&at, observer)?;
             }
             work.name_files(&consumer, false)?;
+            let saves = Instant::now();
             work.save_due(&consumer)?;
+            work.progress.stages.save += saves.elapsed();
             if busy || work.told.elapsed() > QUIET {
                 work.progress.batch_took = begun.elapsed();
                 work.tell(observer);

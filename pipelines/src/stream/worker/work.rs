@@ -170,8 +170,10 @@ impl Work<'_> {
     }
 
     fn process(&mut self, batch: &Batch<'_>, all: &mut Processed) -> Result<(), Ended> {
+        let begun = Instant::now();
         self.learn(batch)?;
         let decoded = self.decoder.decode(&batch.0);
+        self.progress.stages.decode += begun.elapsed();
         let nexts: Vec<(i32, i64)> = batch.nexts().into_iter().collect();
         let given = |partition, offset| self.core.wants(partition, offset).1;
         let new = batch.0.iter().filter(|record| given(record.partition, record.offset)).count() as u64;
@@ -179,7 +181,9 @@ impl Work<'_> {
         self.progress.messages += new;
         self.progress.replayed += batch.0.len() as u64 - new;
         self.share.0 += new;
+        let begun = Instant::now();
         let mut processed = self.core.process(&decoded.rows, &nexts)?;
+        self.progress.stages.encode += begun.elapsed();
         batch.complete(&mut processed.rejects);
         all.outputs.extend(processed.outputs);
         all.rejects.extend(processed.rejects);
@@ -269,6 +273,7 @@ impl Work<'_> {
         }
         let progress = &mut *self.progress;
         progress.commit_took = begun.elapsed();
+        progress.stages.commit += progress.commit_took;
         progress.transactions += 1;
         progress.outputs += given.outputs.len() as u64;
         given.rejects.iter().for_each(|reject| *progress.rejects.entry(reject.kind).or_default() += 1);
@@ -295,17 +300,34 @@ impl Work<'_> {
         }
     }
 
-    /// Makes the snapshots that are due.
+    /// Begins a snapshot that is due; it is written while the stream goes on. One at a time: a slow disk makes them rarer.
     pub(super) fn save_due(&mut self, consumer: &Consumer) -> Result<(), Ended> {
         self.progress.uploads = self.snapshots.uploaded()?;
+        self.saved(false)?;
+        if self.core.saves() {
+            return Ok(());
+        }
         let due = self.here.iter().filter(|(partition, here)| here.due <= Instant::now() && self.may_save(**partition));
         let due: Vec<i32> = due.map(|(partition, _)| *partition).collect();
         for partition in due {
-            self.save(partition)?;
-            let kept = consumer.watermarks(partition);
+            let next = self.core.next(partition);
+            let Some(here) = self.here.get_mut(&partition) else { continue };
+            here.due = Instant::now() + self.job.pace.snapshot_interval;
+            if here.saved != next {
+                here.kept = consumer.watermarks(partition).unwrap_or(here.kept);
+                self.core.begin_snapshot(partition, self.snapshots)?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the snapshots that have become whole; with `wait`, of all that were begun.
+    fn saved(&mut self, wait: bool) -> Result<(), Ended> {
+        for (partition, next) in self.core.snapshots_done(wait)? {
+            self.progress.snapshots += 1;
             if let Some(here) = self.here.get_mut(&partition) {
-                here.due = Instant::now() + self.job.pace.snapshot_interval;
-                here.kept = kept.unwrap_or(here.kept);
+                here.saved = Some(next);
             }
         }
         Ok(())
@@ -316,16 +338,15 @@ impl Work<'_> {
         self.here.get(&partition).is_some_and(|here| self.core.next(partition) <= Some(here.committed))
     }
 
-    /// Makes a snapshot of a partition, unless it stands where the last one was made, or further than what is committed.
+    /// Makes a snapshot of a partition and waits for it, unless it stands where the last one was made, or further than what is
+    /// committed.
     pub(super) fn save(&mut self, partition: i32) -> Result<(), Ended> {
-        if !self.may_save(partition) {
-            return Ok(());
-        }
+        self.saved(true)?;
         let next = self.core.next(partition);
-        let Some(here) = self.here.get_mut(&partition).filter(|here| here.saved != next) else { return Ok(()) };
-        self.core.snapshot(partition, self.snapshots)?;
-        here.saved = next;
-        self.progress.snapshots += 1;
+        if self.may_save(partition) && self.here.get(&partition).is_some_and(|here| here.saved != next) {
+            self.core.begin_snapshot(partition, self.snapshots)?;
+            self.saved(true)?;
+        }
         Ok(())
     }
 
