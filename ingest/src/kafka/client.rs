@@ -3,6 +3,8 @@
 mod consumer;
 mod diagnose;
 mod marks;
+mod newest;
+mod orphans;
 mod topics;
 mod writer;
 
@@ -13,6 +15,8 @@ use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 pub use self::{
     consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, record},
     marks::read_all,
+    newest::newest,
+    orphans::Orphans,
     topics::{Admin, TopicFacts},
     writer::Writer,
 };
@@ -78,7 +82,7 @@ pub enum Error {
     #[error("the group takes this worker's name for another's: {0}")]
     Fenced(String),
     /// There is no such topic.
-    #[error("there is no topic '{0}': create it, or correct its name")]
+    #[error("there is no topic '{0}': create it, or correct its name (or this user may not see it)")]
     NoTopic(String),
     /// A topic is not what the job needs.
     #[error("topic '{topic}': {problem}")]

@@ -78,6 +78,8 @@ pub struct PartitionProgress {
     pub lag: i64,
     /// The watermark, or the greatest time: µs since 1970, or a step number.
     pub watermark: Option<i64>,
+    /// How far that is behind the clock on the wall; `None` where times are steps.
+    pub watermark_delay: Option<Duration>,
     /// Rows that wait for the watermark.
     pub waiting: usize,
     /// Messages that the broker may still delete before the newest snapshot needs them.

@@ -6,6 +6,8 @@
 
 mod batch;
 mod outlet;
+mod sample;
+mod schemas;
 mod session;
 mod start;
 mod work;
@@ -29,7 +31,10 @@ use super::{
 };
 use crate::Cancel;
 
-pub use self::start::{Plan, check};
+pub use self::{
+    sample::{Sample, sample},
+    start::{Plan, check},
+};
 
 /// Times that a worker's name may be taken from it within [`FENCED_WITHIN`]: a broker that has crashed may take a
 /// member for another one for a while, another process of that name does so for ever.
@@ -52,14 +57,14 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
         admin.create(&job.flush_topic(), plan.partitions, &settings)?;
     }
-    let mut snapshots = Snapshots::new(plan.snapshots, job.identity(model));
+    let mut snapshots = Snapshots::new(plan.snapshots.clone(), job.identity(model));
     if let Some(remote) = remote(job)? {
         snapshots = snapshots.in_store(remote);
     }
     let (mut progress, mut fenced, mut last) = (Progress::default(), vec![], Instant::now());
     loop {
         let before = progress.transactions;
-        let session = Session::start((job, model), (&snapshots, plan.known_partitions), &mut progress);
+        let session = Session::start((job, model), (&snapshots, &plan), &mut progress);
         let ended = session.and_then(|session| session.run(stop, observer));
         if progress.transactions > before {
             last = Instant::now();

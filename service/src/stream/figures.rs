@@ -59,6 +59,10 @@ fn describe() {
     describe_gauge!("unspool_stream_waiting_rows", "Rows that wait for the watermark, by partition");
     describe_gauge!("unspool_stream_watermark_microseconds", "The watermark (µs since 1970, or a step), by partition");
     describe_gauge!(
+        "unspool_stream_watermark_delay_seconds",
+        "How far the watermark is behind the clock on the wall, by partition; not where times are steps"
+    );
+    describe_gauge!(
         "unspool_stream_retention_headroom_messages",
         "Messages that the broker may still delete before the newest snapshot needs them, by partition"
     );
@@ -101,6 +105,10 @@ impl Figures {
             gauge!("unspool_stream_waiting_rows", "partition" => partition.clone()).set(here.waiting as f64);
             if let Some(watermark) = here.watermark {
                 gauge!("unspool_stream_watermark_microseconds", "partition" => partition.clone()).set(watermark as f64);
+            }
+            if let Some(delay) = here.watermark_delay {
+                gauge!("unspool_stream_watermark_delay_seconds", "partition" => partition.clone())
+                    .set(delay.as_secs_f64());
             }
             gauge!("unspool_stream_retention_headroom_messages", "partition" => partition)
                 .set(here.retention_headroom as f64);

@@ -47,9 +47,12 @@ on_both! {
     scenarios::what_stands_in_the_way_is_said,
     scenarios::too_many_rejects_stop_the_job_if_that_is_asked,
     scenarios::workers_leave_one_after_the_other,
+    // a member that comes back under its name has the group share anew
+    scenarios::partitions_that_are_nobodys_find_someone: "the broker has shared them by itself",
     // no TLS, and no credentials
     scenarios::encrypted_and_with_credentials: "PLAIN: unspool: no answer from the Kafka brokers",
     environment::metrics_tell_how_a_job_stands,
+    environment::a_check_looks_at_the_newest_messages,
     environment::tokens_that_nobody_has_signed: "are still not committed",
     environment::states_move_through_an_object_store,
     environment::outputs_may_be_files,

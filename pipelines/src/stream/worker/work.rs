@@ -5,13 +5,16 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::PoisonError,
-    time::Instant,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use unspool_ingest::kafka::{
-    Decoder, Registry, RegistryError,
-    client::{Assigned, Assignment, Consumer, read_all},
+use unspool_ingest::{
+    kafka::{
+        Decoder,
+        client::{Assigned, Assignment, Consumer, read_all},
+    },
+    schema::TimeKind,
 };
 
 use super::{
@@ -25,6 +28,7 @@ use super::{
     },
     batch::{Batch, Letters, Mark},
     outlet::Outlet,
+    schemas::Schemas,
     session::Ended,
     start::{Choice, Chosen},
 };
@@ -63,7 +67,7 @@ pub(super) struct Work<'a> {
     pub outlet: Outlet,
     pub core: Core,
     pub decoder: Decoder,
-    pub registry: Option<Registry>,
+    pub schemas: Schemas,
     pub letters: Letters,
     pub chosen: Chosen,
     pub here: BTreeMap<i32, Here>,
@@ -152,26 +156,9 @@ impl Work<'_> {
         self.check_share(&all)
     }
 
-    /// Asks the registry for schemas that these records name for the first time.
-    fn learn(&mut self, batch: &Batch<'_>) -> Result<(), Ended> {
-        for id in self.decoder.missing(&batch.0) {
-            let schema = match self.registry.as_ref().map(|registry| registry.schema(id)) {
-                None => Err(format!("the payload names schema {id}, but the job names no registry")),
-                Some(Ok(schema)) => Ok(schema),
-                Some(Err(error @ RegistryError::Unknown(_))) => Err(error.to_string()),
-                Some(Err(error @ RegistryError::Refused { .. })) => {
-                    return Err(Ended::Bad(Error::Settings(error.to_string())));
-                }
-                Some(Err(error)) => return Err(Ended::Again(error.to_string())),
-            };
-            self.decoder.learn(id, schema).map_err(|problem| Ended::Bad(Error::Settings(problem)))?;
-        }
-        Ok(())
-    }
-
     fn process(&mut self, batch: &Batch<'_>, all: &mut Processed) -> Result<(), Ended> {
         let begun = Instant::now();
-        self.learn(batch)?;
+        self.schemas.learn(&mut self.decoder, &batch.0)?;
         let decoded = self.decoder.decode(&batch.0);
         self.progress.stages.decode += begun.elapsed();
         let nexts: Vec<(i32, i64)> = batch.nexts().into_iter().collect();
@@ -301,7 +288,7 @@ impl Work<'_> {
     }
 
     /// Begins a snapshot that is due; it is written while the stream goes on. One at a time: a slow disk makes them rarer.
-    pub(super) fn save_due(&mut self, consumer: &Consumer) -> Result<(), Ended> {
+    pub(super) fn save_due(&mut self) -> Result<(), Ended> {
         self.progress.uploads = self.snapshots.uploaded()?;
         self.saved(false)?;
         if self.core.saves() {
@@ -314,7 +301,6 @@ impl Work<'_> {
             let Some(here) = self.here.get_mut(&partition) else { continue };
             here.due = Instant::now() + self.job.pace.snapshot_interval;
             if here.saved != next {
-                here.kept = consumer.watermarks(partition).unwrap_or(here.kept);
                 self.core.begin_snapshot(partition, self.snapshots)?;
                 break;
             }
@@ -351,15 +337,22 @@ impl Work<'_> {
     }
 
     /// Tells how things stand.
-    pub(super) fn tell(&mut self, observer: &mut dyn Observer) {
+    pub(super) fn tell(&mut self, consumer: &Consumer, observer: &mut dyn Observer) {
         self.told = Instant::now();
-        for (partition, here) in &self.here {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let timed = self.job.fields.time_kind() == TimeKind::Timestamp;
+        for (partition, here) in &mut self.here {
             let next = self.core.next(*partition).unwrap_or(here.committed);
             let (watermark, waiting) = self.core.event_time(*partition);
+            here.kept = consumer.watermarks(*partition).unwrap_or(here.kept);
             let (low, high) = here.kept;
             let retention_headroom = here.saved.map_or(0, |saved| saved - low);
             let lag = (high - next).max(0);
-            let progress = PartitionProgress { next, lag, watermark, waiting, retention_headroom };
+            let watermark_delay = watermark.filter(|_| timed).map(|watermark| {
+                let watermark = Duration::from_micros(u64::try_from(watermark).unwrap_or_default());
+                now.saturating_sub(watermark)
+            });
+            let progress = PartitionProgress { next, lag, watermark, watermark_delay, waiting, retention_headroom };
             self.progress.partitions.insert(*partition, progress);
         }
         self.progress.states = self.core.states();
