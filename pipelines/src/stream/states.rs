@@ -24,17 +24,24 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use unspool_model::{Model, Options};
 
 pub use self::entry::Entry;
-use self::part::{Part, Spilled};
+use self::{
+    part::{Part, Spilled},
+    segment::{Place, Reader},
+};
 pub(super) use self::{
     saving::{Saving, Written},
     segment::SegmentName,
 };
 use super::error::Result;
+
+/// So many states are worth a thread or two to bring them up.
+const MANY: usize = 8;
 
 /// How the states stand, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,30 +108,42 @@ impl States {
     /// # Errors
     /// When the disk or the model refuses.
     pub fn take(&mut self, partition: i32, series: &Arc<str>) -> Result<Entry> {
-        let part = self.parts.get_mut(&partition);
-        if let Some(slot) = part.and_then(|part| part.series.get_mut(series))
-            && let Some(entry) = slot.live.take()
-        {
-            self.recent.remove(&slot.tick);
-            return Ok(Arc::try_unwrap(entry).unwrap_or_else(|shared| {
-                self.stats.copied += 1;
-                self.held += 1;
-                Entry::clone(&shared)
-            }));
-        }
-        let saved = match self.parts.get(&partition) {
-            Some(part) => part.saved(series)?,
-            None => None,
-        };
-        match saved {
-            None => Ok(Entry::new(self.model.open(&self.options)?)),
-            Some(bytes) => {
-                self.stats.raised += 1;
-                let part = self.parts.get(&partition);
-                let dir = part.map(|part| part.dir.clone()).unwrap_or_default();
-                Entry::read(&self.model, &bytes).map_err(|e| e.at(&dir))
+        let mut taken = self.take_all(&[(partition, Arc::clone(series))])?;
+        taken.pop().map_or_else(|| Ok(Entry::new(self.model.open(&self.options)?)), Ok)
+    }
+
+    /// Takes the states of several series out, new ones where there are none; those on disk come back side by side.
+    ///
+    /// # Errors
+    /// When the disk or the model refuses.
+    pub fn take_all(&mut self, all: &[(i32, Arc<str>)]) -> Result<Vec<Entry>> {
+        let mut taken: Vec<Option<Entry>> = all.iter().map(|(of, series)| self.take_live(*of, series)).collect();
+        let mut raised = vec![];
+        for ((entry, (partition, series)), at) in taken.iter_mut().zip(all).zip(0..) {
+            if entry.is_some() {
+                continue;
+            }
+            match self.parts.get(partition).and_then(|part| part.saved(series)) {
+                Some(place) => raised.push((at, place)),
+                None => *entry = Some(Entry::new(self.model.open(&self.options)?)),
             }
         }
+        self.stats.raised += raised.len() as u64;
+        for (at, entry) in raise(&self.model, &raised)? {
+            taken[at] = Some(entry);
+        }
+        Ok(taken.into_iter().flatten().collect())
+    }
+
+    fn take_live(&mut self, partition: i32, series: &Arc<str>) -> Option<Entry> {
+        let slot = self.parts.get_mut(&partition)?.series.get_mut(series)?;
+        let entry = slot.live.take()?;
+        self.recent.remove(&slot.tick);
+        Some(Arc::try_unwrap(entry).unwrap_or_else(|shared| {
+            self.stats.copied += 1;
+            self.held += 1;
+            Entry::clone(&shared)
+        }))
     }
 
     /// Puts a state back that has moved.
@@ -183,4 +202,25 @@ impl States {
         let series = self.parts.values().map(|part| part.series.len() as u64).sum();
         StatesStats { series, live: self.recent.len() as u64, ..self.stats }
     }
+}
+
+/// Reads states, on as many threads as there are cores where there are many; each with its place among those asked for.
+fn raise(model: &Model, places: &[(usize, (Reader, Place))]) -> Result<Vec<(usize, Entry)>> {
+    let read = |(at, (reader, place)): &(usize, (Reader, Place))| {
+        let entry = Entry::read(model, &reader.read(*place)?).map_err(|e| e.at(reader.path()))?;
+        Ok((*at, entry))
+    };
+    let threads = if places.len() < MANY { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
+    if threads == 1 {
+        return places.iter().map(read).collect();
+    }
+    thread::scope(|scope| {
+        let each = places.chunks(places.len().div_ceil(threads));
+        let each: Vec<_> = each.map(|some| scope.spawn(|| some.iter().map(read).collect::<Result<Vec<_>>>())).collect();
+        let mut all = vec![];
+        for some in each {
+            all.extend(some.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }

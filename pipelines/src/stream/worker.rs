@@ -43,14 +43,14 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a stop waits for the object store to take the last snapshots.
 const FLUSH: Duration = Duration::from_secs(15);
 /// How long a job that begins waits for a broker that does not answer.
-const AWAY: Duration = Duration::from_secs(20);
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Runs a job until it is asked to stop: then what is under way is committed, and the states are saved.
 ///
 /// # Errors
 /// When the environment is bad, or trouble lasts too long.
 pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
-    let plan = checked(job, model, stop)?;
+    let plan = checked((job, model), stop, observer)?;
     if job.pace.idle_flush.is_some() && !matches!(job.output.to, To::Files(_)) {
         let admin = Admin::new(&job.connection)?;
         // Kept for as long as the snapshots are: a replay needs every mark after them.
@@ -110,11 +110,14 @@ fn remote(job: &StreamJob) -> Result<Option<Remote>> {
 }
 
 /// As [`check`]; a broker that is just starting is waited for.
-fn checked(job: &StreamJob, model: &Model, stop: &Cancel) -> Result<Plan> {
+fn checked((job, model): (&StreamJob, &Model), stop: &Cancel, observer: &mut dyn Observer) -> Result<Plan> {
     let until = Instant::now() + AWAY.min(job.pace.retry_timeout);
     loop {
         match check(job, model) {
-            Err(Error::Kafka(client::Error::NoBroker { .. })) if Instant::now() < until && !stop.is_cancelled() => {
+            Err(Error::Kafka(error @ client::Error::NoBroker { .. }))
+                if Instant::now() < until && !stop.is_cancelled() =>
+            {
+                observer.trouble(&format!("{error} Asked again for up to {} s", AWAY.as_secs()));
                 wait(stop, Duration::from_secs(1));
             }
             checked => return checked,

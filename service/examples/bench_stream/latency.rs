@@ -1,6 +1,7 @@
 //! From a message's writing to its score's reading, at a steady rate.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{
         Arc, Mutex,
@@ -18,7 +19,7 @@ use unspool_ingest::kafka::client::{Admin, Connection, Writer};
 use unspool_model::Model;
 use unspool_pipelines::{
     Cancel,
-    stream::{self, Observer, Progress},
+    stream::{self, Observer, Progress, Stages},
 };
 
 use super::{Done, PARTITIONS, SERIES, consumer, job, payload, scores, shares};
@@ -44,7 +45,7 @@ pub(crate) fn run(connection: &Connection, (admin, model): (&Admin, &Arc<Model>)
     let worker = {
         let (job, model, stop, ready) = (job.clone(), Arc::clone(model), stop.clone(), Arc::clone(&ready));
         thread::spawn(move || {
-            let mut watch = Watch { ready, transactions: 0, commits: vec![], batches: vec![] };
+            let mut watch = Watch { ready, ..Watch::default() };
             let progress = stream::run(&job, &model, &stop, &mut watch).map_err(|e| e.to_string())?;
             Ok::<_, String>((progress, watch))
         })
@@ -65,7 +66,15 @@ pub(crate) fn run(connection: &Connection, (admin, model): (&Admin, &Arc<Model>)
         figures(took.into_iter().skip(RATE * WARM).collect())
     );
     println!("    a transaction                       {}", figures(watch.commits));
-    println!("    a batch, transaction and all        {}", figures(watch.batches));
+    println!(
+        "    a batch, transaction and all        {}",
+        figures(watch.batches.iter().map(|(took, _)| *took).collect())
+    );
+    let mut slowest = watch.batches;
+    slowest.sort_by_key(|(took, _)| Reverse(*took));
+    for (took, stages) in slowest.iter().take(3) {
+        println!("    one of the slowest batches          {:.0} ms: {stages}", took.as_secs_f64() * 1e3);
+    }
     println!("    the worker's time                   {}", shares(&progress.stages));
     println!(
         "    {} transactions, {} snapshots, {} states copied for them",
@@ -123,11 +132,14 @@ fn figures(mut took: Vec<Duration>) -> String {
 }
 
 /// Says when the job has its partitions, and takes its times.
+#[derive(Default)]
 struct Watch {
     ready: Arc<AtomicBool>,
     transactions: u64,
+    before: Stages,
     commits: Vec<Duration>,
-    batches: Vec<Duration>,
+    /// How long each took, and what for.
+    batches: Vec<(Duration, String)>,
 }
 
 impl Observer for Watch {
@@ -138,7 +150,11 @@ impl Observer for Watch {
         if progress.transactions > self.transactions {
             self.transactions = progress.transactions;
             self.commits.push(progress.commit_took);
-            self.batches.push(progress.batch_took);
+            let stages = progress.stages.all().into_iter().zip(self.before.all());
+            let stages =
+                stages.map(|((name, now), (_, before))| format!("{name} {:.0}", (now - before).as_secs_f64() * 1e3));
+            self.batches.push((progress.batch_took, stages.collect::<Vec<_>>().join(", ")));
         }
+        self.before = progress.stages;
     }
 }

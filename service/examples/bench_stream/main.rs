@@ -1,6 +1,6 @@
 //! How fast stream jobs are, beside a raw consumer and the encoder alone, on one machine with the broker:
 //! `.ci/kafka.sh start DIR; cargo run --release -p unspool --example bench_stream -- 127.0.0.1:19092`
-//! With a second argument, `latency` or `recovery`, that part alone. Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
+//! With a second argument, `latency` or `recovery`, that part alone. Without a broker, states on the disk: `... -- series 1000000 DIR` (39 GB of states, and as much again at times).
 
 mod latency;
 mod recovery;

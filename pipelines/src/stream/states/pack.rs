@@ -68,11 +68,10 @@ fn planes(bytes: &[u8]) -> Vec<u8> {
 fn woven(planes: &[u8]) -> Vec<u8> {
     let n = planes.len() / WIDTH;
     let (numbers, rest) = planes.split_at(n * WIDTH);
-    let mut bytes = vec![[0; WIDTH]; n];
-    for (place, plane) in numbers.chunks_exact(n.max(1)).enumerate() {
-        bytes.iter_mut().zip(plane).for_each(|(number, byte)| number[place] = *byte);
-    }
-    let mut bytes = bytes.into_flattened();
+    let (a, b) = numbers.split_at(2 * n);
+    let ((a, b), (c, d)) = (a.split_at(n), b.split_at(n));
+    let numbers = a.iter().zip(b).zip(c.iter().zip(d)).map(|((a, b), (c, d))| [*a, *b, *c, *d]);
+    let mut bytes = numbers.collect::<Vec<[u8; WIDTH]>>().into_flattened();
     bytes.extend_from_slice(rest);
     bytes
 }

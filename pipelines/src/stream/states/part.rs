@@ -11,7 +11,7 @@ use unspool_model::Model;
 use super::{
     entry::Entry,
     saving::{Content, Saving, Was, Written, begun},
-    segment::{Draft, Place, Segment, SegmentName},
+    segment::{Draft, Place, Reader, Segment, SegmentName},
 };
 use crate::stream::error::Result;
 
@@ -96,13 +96,14 @@ impl Part {
         Ok(part)
     }
 
-    /// A state's bytes where it is written.
-    pub(super) fn saved(&self, series: &Arc<str>) -> Result<Option<Vec<u8>>> {
-        let Some(saved) = self.series.get(series).and_then(|slot| slot.saved) else { return Ok(None) };
-        match (saved.segment, &self.draft) {
-            (DRAFT, Some(draft)) => draft.reader().read(saved.place).map(Some),
-            (number, _) => self.segments.get(&number).map(|segment| segment.read(saved.place)).transpose(),
-        }
+    /// Where a state's bytes are.
+    pub(super) fn saved(&self, series: &Arc<str>) -> Option<(Reader, Place)> {
+        let saved = self.series.get(series)?.saved?;
+        let reader = match (saved.segment, &self.draft) {
+            (DRAFT, Some(draft)) => draft.reader(),
+            (number, _) => self.segments.get(&number)?.reader(),
+        };
+        Some((reader, saved.place))
     }
 
     pub(super) fn put(&mut self, series: &Arc<str>, entry: Entry, tick: u64) {

@@ -66,6 +66,11 @@ pub(super) struct Segment {
 pub(super) struct Reader(Arc<(PathBuf, File)>);
 
 impl Reader {
+    /// Where it was when it was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.0
+    }
+
     pub(super) fn read(&self, place: Place) -> Result<Vec<u8>> {
         let (path, file) = &*self.0;
         let mut bytes = vec![0; place.len as usize];
@@ -109,10 +114,6 @@ impl Segment {
     /// What its entries are read from.
     pub(super) fn reader(&self) -> Reader {
         self.file.clone()
-    }
-
-    pub(super) fn read(&self, place: Place) -> Result<Vec<u8>> {
-        self.file.read(place)
     }
 }
 
