@@ -19,6 +19,7 @@ mod member;
 mod producer;
 mod progress;
 pub mod remote;
+mod saver;
 pub mod snapshot;
 pub mod states;
 pub mod time;
@@ -28,6 +29,6 @@ pub use self::{
     error::{Error, Result},
     job::StreamJob,
     member::Member,
-    progress::{Observer, PartitionProgress, Progress},
-    worker::{Plan, check, run},
+    progress::{Observer, PartitionProgress, Progress, Stages},
+    worker::{Plan, Sample, check, run, sample},
 };

@@ -46,7 +46,8 @@ pub(crate) fn run(args: StreamArgs) -> Result<()> {
     let job = config::job(&file, &args, member.as_ref().map_or("checked", Member::name))?;
     if args.check {
         let plan = stream::check(&job, &model)?;
-        return print(describe(&job, &model, &plan).trim_end());
+        let sample = stream::sample(&job, plan.partitions)?;
+        return print(describe(&job, &model, (&plan, &sample)).trim_end());
     }
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;

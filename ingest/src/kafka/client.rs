@@ -3,6 +3,8 @@
 mod consumer;
 mod diagnose;
 mod marks;
+mod newest;
+mod orphans;
 mod topics;
 mod writer;
 
@@ -13,6 +15,8 @@ use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 pub use self::{
     consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, record},
     marks::read_all,
+    newest::newest,
+    orphans::Orphans,
     topics::{Admin, TopicFacts},
     writer::Writer,
 };
@@ -37,6 +41,8 @@ impl Connection {
         config.set("bootstrap.servers", &self.bootstrap).set("client.id", "unspool");
         // librdkafka waits up to ten seconds between attempts; a broker that restarts is back sooner.
         config.set("reconnect.backoff.max.ms", "2000");
+        // Small requests follow one another: none may wait until an earlier one was acknowledged.
+        config.set("socket.nagle.disable", "true");
         given.iter().for_each(|(key, value)| {
             config.set(*key, *value);
         });
@@ -76,7 +82,7 @@ pub enum Error {
     #[error("the group takes this worker's name for another's: {0}")]
     Fenced(String),
     /// There is no such topic.
-    #[error("there is no topic '{0}': create it, or correct its name")]
+    #[error("there is no topic '{0}': create it, or correct its name (or this user may not see it)")]
     NoTopic(String),
     /// A topic is not what the job needs.
     #[error("topic '{topic}': {problem}")]

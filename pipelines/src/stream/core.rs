@@ -24,6 +24,7 @@ use self::{
 use super::{
     emit::{Emit, Output},
     error::Result,
+    saver::{Done, Saver, Task},
     snapshot::{Manifest, Snapshots},
     states::{States, StatesStats},
     time::{EventTime, Row, TimeOptions},
@@ -87,6 +88,9 @@ pub struct Core {
     emit: Emit,
     states: States,
     parts: BTreeMap<i32, Part>,
+    saver: Saver,
+    /// Snapshots that have become whole and were not told yet: partitions and positions.
+    saved: Vec<(i32, i64)>,
 }
 
 impl Core {
@@ -98,7 +102,8 @@ impl Core {
         let CoreOptions { time, emit, states_bytes } = options.clone();
         let options = emit.options(&model)?;
         let states = States::new(Arc::clone(&model), options.clone(), states_bytes)?;
-        Ok(Self { model, options, time, emit, states, parts: BTreeMap::new() })
+        let (parts, saver, saved) = (BTreeMap::new(), Saver::default(), vec![]);
+        Ok(Self { model, options, time, emit, states, parts, saver, saved })
     }
 
     /// A partition came: it goes on from a snapshot, or begins at `start` without one. What comes of offsets before
@@ -116,6 +121,8 @@ impl Core {
             Some(Manifest { time, next, segments, .. }) => (time, next, segments),
             None => (EventTime::default(), start, vec![]),
         };
+        // What was here before of this partition is not to be taken for what comes now.
+        self.settle(true)?;
         snapshots.fetch(partition, &segments)?;
         self.states.begin(partition, &snapshots.partition(partition), &segments)?;
         self.parts.insert(partition, Part { time, next, emit_from });
@@ -210,15 +217,51 @@ impl Core {
         Ok(processed)
     }
 
-    /// Makes a snapshot of a partition where it stands: call it only where that is committed.
+    /// Makes a snapshot of a partition where it stands, and waits until it is whole: call it only where that is committed.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn snapshot(&mut self, partition: i32, snapshots: &Snapshots) -> Result<()> {
+        self.settle(true)?;
+        self.begin_snapshot(partition, snapshots)?;
+        self.settle(true)
+    }
+
+    /// Begins a snapshot of a partition where it stands: call it only where that is committed. The rows that follow may come
+    /// while it is being written. Nothing is begun of a partition whose last snapshot is still being written.
+    ///
+    /// # Errors
+    /// When an earlier one was refused by the disk.
+    pub fn begin_snapshot(&mut self, partition: i32, snapshots: &Snapshots) -> Result<()> {
+        self.settle(false)?;
         let Some(part) = self.parts.get(&partition) else { return Ok(()) };
         let (next, time, identity) = (part.next, part.time.clone(), snapshots.identity().to_owned());
-        let segments = self.states.save(partition, next)?;
-        snapshots.write(partition, &Manifest { identity, next, segments, time })
+        let Some(saving) = self.states.begin_save(partition, next) else { return Ok(()) };
+        let manifest = Manifest { identity, next, segments: vec![], time };
+        self.saver.begin(Task { partition, saving, manifest, snapshots: snapshots.clone() })
+    }
+
+    /// Whether a snapshot is being written.
+    #[must_use]
+    pub fn saves(&self) -> bool {
+        self.saver.is_busy()
+    }
+
+    /// The snapshots that have become whole since the last call: partitions and positions. With `wait`, all that were begun.
+    ///
+    /// # Errors
+    /// When the disk refused one of them.
+    pub fn snapshots_done(&mut self, wait: bool) -> Result<Vec<(i32, i64)>> {
+        self.settle(wait)?;
+        Ok(std::mem::take(&mut self.saved))
+    }
+
+    fn settle(&mut self, wait: bool) -> Result<()> {
+        while let Some(Done { partition, next, written }) = self.saver.next(wait)? {
+            self.states.end_save(partition, written);
+            self.saved.push((partition, next));
+        }
+        Ok(())
     }
 
     /// Runs released rows through the model, each series' in their order.

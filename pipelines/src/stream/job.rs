@@ -1,6 +1,9 @@
 //! What a stream job is told.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use unspool_ingest::kafka::{
@@ -9,7 +12,13 @@ use unspool_ingest::kafka::{
 };
 use unspool_model::Model;
 
-use super::{core::CoreOptions, emit::Renderer, files::FilesOptions, remote::StoreOptions};
+use super::{
+    core::CoreOptions,
+    emit::{Emit, Every, Give, Renderer},
+    files::FilesOptions,
+    remote::StoreOptions,
+    time::TimeOptions,
+};
 
 /// Where outputs go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +77,7 @@ pub enum NewPartitions {
 pub struct Pace {
     /// Records in a transaction, at most.
     pub batch_records: usize,
-    /// How long a transaction waits for more records.
+    /// Transactions begin so long after one another, at least: records that come meanwhile go into the next one.
     pub commit_interval: Duration,
     /// How often each partition's states are saved.
     pub snapshot_interval: Duration,
@@ -132,6 +141,38 @@ pub struct StreamJob {
 }
 
 impl StreamJob {
+    /// A score for each event of JSON payloads, from one topic to another, exactly once; `name` is the group's and the data
+    /// folder's own. All else is as it usually is.
+    #[must_use]
+    pub fn scores(
+        connection: &Connection,
+        (name, data_dir): (&str, &Path),
+        (from, to): (&str, &str),
+        fields: Fields,
+    ) -> Self {
+        Self {
+            connection: connection.clone(),
+            topic: from.to_owned(),
+            format: Format::Json,
+            fields,
+            registry: None,
+            group: Group { name: name.to_owned(), member: "one".into(), session_timeout_ms: 10_000, kip848: false },
+            begin: Begin::default(),
+            new_partitions: NewPartitions::default(),
+            core: CoreOptions {
+                time: TimeOptions::default(),
+                emit: Emit { give: Give::Scores, every: Every::Events(1) },
+                states_bytes: 4 << 30,
+            },
+            output: Output { to: To::Topic(to.to_owned()), rejects: None, binary: false },
+            guarantee: Guarantee::default(),
+            pace: Pace::default(),
+            data_dir: data_dir.to_owned(),
+            store: None,
+            allow_route_change: false,
+        }
+    }
+
     /// The topic of the marks where idle partitions were flushed.
     #[must_use]
     pub fn flush_topic(&self) -> String {

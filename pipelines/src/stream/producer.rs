@@ -111,6 +111,8 @@ impl Producer {
             ("partitioner", "murmur2_random"),
             ("compression.type", "lz4"),
             ("linger.ms", "2"),
+            // A transaction that follows another one closely is told to ask again: not as late as after 100 ms.
+            ("retry.backoff.ms", "10"),
             ("queue.buffering.max.messages", "200000"),
         ];
         all.extend(given);
@@ -142,6 +144,7 @@ impl Producer {
     ) -> Result<(), Failed> {
         self.send_all(letters)?;
         self.until_done(|| self.client.send_offsets_to_transaction(offsets, group, self.timeout))?;
+        self.settle();
         let committed = self.until_done(|| self.client.commit_transaction(self.timeout));
         // A transaction that cannot commit because of a record says so only here.
         committed.map_err(|failed| self.undelivered().map_or(failed, Failed::from))
@@ -150,8 +153,18 @@ impl Producer {
     /// Writes records outside of a transaction, and waits until they are safe.
     pub(super) fn deliver(&self, letters: &[Letter]) -> Result<(), Failed> {
         self.send_all(letters)?;
+        self.settle();
         self.client.flush(self.timeout)?;
         self.undelivered().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Waits until no record is under way, or for as long as one step may take. The client's own flush, which follows, looks
+    /// but every 100 ms.
+    fn settle(&self) {
+        let until = Instant::now() + self.timeout;
+        while self.client.in_flight_count() > 0 && Instant::now() < until {
+            self.client.poll(Duration::from_millis(1));
+        }
     }
 
     fn send_all(&self, letters: &[Letter]) -> Result<(), Failed> {

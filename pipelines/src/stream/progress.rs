@@ -39,8 +39,34 @@ pub struct Progress {
     pub commit_took: Duration,
     /// How long the last batch took, reading left out.
     pub batch_took: Duration,
+    /// Where the worker's time has gone so far.
+    pub stages: Stages,
     /// The broker's time of the last message committed, in ms since 1970.
     pub last_timestamp_ms: Option<i64>,
+}
+
+/// Where a worker's time has gone; what is left of it went into small things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Waiting for records, and taking them over.
+    pub read: Duration,
+    /// Payloads into rows.
+    pub decode: Duration,
+    /// Rows in order, through the model.
+    pub encode: Duration,
+    /// Transactions, or names of files.
+    pub commit: Duration,
+    /// Beginning snapshots; a thread of its own writes them.
+    pub save: Duration,
+}
+
+impl Stages {
+    /// Each one by its name.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, Duration); 5] {
+        let Self { read, decode, encode, commit, save } = *self;
+        [("read", read), ("decode", decode), ("encode", encode), ("commit", commit), ("save", save)]
+    }
 }
 
 /// Figures of a partition.
@@ -52,6 +78,8 @@ pub struct PartitionProgress {
     pub lag: i64,
     /// The watermark, or the greatest time: µs since 1970, or a step number.
     pub watermark: Option<i64>,
+    /// How far that is behind the clock on the wall; `None` where times are steps.
+    pub watermark_delay: Option<Duration>,
     /// Rows that wait for the watermark.
     pub waiting: usize,
     /// Messages that the broker may still delete before the newest snapshot needs them.

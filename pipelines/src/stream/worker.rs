@@ -6,6 +6,8 @@
 
 mod batch;
 mod outlet;
+mod sample;
+mod schemas;
 mod session;
 mod start;
 mod work;
@@ -29,7 +31,10 @@ use super::{
 };
 use crate::Cancel;
 
-pub use self::start::{Plan, check};
+pub use self::{
+    sample::{Sample, sample},
+    start::{Plan, check},
+};
 
 /// Times that a worker's name may be taken from it within [`FENCED_WITHIN`]: a broker that has crashed may take a
 /// member for another one for a while, another process of that name does so for ever.
@@ -38,28 +43,28 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a stop waits for the object store to take the last snapshots.
 const FLUSH: Duration = Duration::from_secs(15);
 /// How long a job that begins waits for a broker that does not answer.
-const AWAY: Duration = Duration::from_secs(20);
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Runs a job until it is asked to stop: then what is under way is committed, and the states are saved.
 ///
 /// # Errors
 /// When the environment is bad, or trouble lasts too long.
 pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn Observer) -> Result<Progress> {
-    let plan = checked(job, model, stop)?;
+    let plan = checked((job, model), stop, observer)?;
     if job.pace.idle_flush.is_some() && !matches!(job.output.to, To::Files(_)) {
         let admin = Admin::new(&job.connection)?;
         // Kept for as long as the snapshots are: a replay needs every mark after them.
         let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
         admin.create(&job.flush_topic(), plan.partitions, &settings)?;
     }
-    let mut snapshots = Snapshots::new(plan.snapshots, job.identity(model));
+    let mut snapshots = Snapshots::new(plan.snapshots.clone(), job.identity(model));
     if let Some(remote) = remote(job)? {
         snapshots = snapshots.in_store(remote);
     }
     let (mut progress, mut fenced, mut last) = (Progress::default(), vec![], Instant::now());
     loop {
         let before = progress.transactions;
-        let session = Session::start((job, model), (&snapshots, plan.known_partitions), &mut progress);
+        let session = Session::start((job, model), (&snapshots, &plan), &mut progress);
         let ended = session.and_then(|session| session.run(stop, observer));
         if progress.transactions > before {
             last = Instant::now();
@@ -105,11 +110,14 @@ fn remote(job: &StreamJob) -> Result<Option<Remote>> {
 }
 
 /// As [`check`]; a broker that is just starting is waited for.
-fn checked(job: &StreamJob, model: &Model, stop: &Cancel) -> Result<Plan> {
+fn checked((job, model): (&StreamJob, &Model), stop: &Cancel, observer: &mut dyn Observer) -> Result<Plan> {
     let until = Instant::now() + AWAY.min(job.pace.retry_timeout);
     loop {
         match check(job, model) {
-            Err(Error::Kafka(client::Error::NoBroker { .. })) if Instant::now() < until && !stop.is_cancelled() => {
+            Err(Error::Kafka(error @ client::Error::NoBroker { .. }))
+                if Instant::now() < until && !stop.is_cancelled() =>
+            {
+                observer.trouble(&format!("{error} Asked again for up to {} s", AWAY.as_secs()));
                 wait(stop, Duration::from_secs(1));
             }
             checked => return checked,

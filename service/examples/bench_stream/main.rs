@@ -1,40 +1,29 @@
 //! How fast stream jobs are, beside a raw consumer and the encoder alone, on one machine with the broker:
 //! `.ci/kafka.sh start DIR; cargo run --release -p unspool --example bench_stream -- 127.0.0.1:19092`
-//! With a second argument, `recovery`, that part alone. Without a broker, states on the disk: `... -- series 1000000 DIR` (needs 80 GB there).
+//! With a second argument, `latency` or `recovery`, that part alone. Without a broker, states on the disk: `... -- series 1000000 DIR` (39 GB of states, and as much again at times).
 
+mod latency;
 mod recovery;
 mod series;
 
 use std::{
-    collections::HashMap,
     error::Error,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::{Headers, Message},
 };
 use unspool_ingest::kafka::{
     Content, Decoder, Fields, Format, Location, Record, Rejected, TimeFrom, TimeUnit,
-    client::{Admin, Connection, Group, Writer},
+    client::{Admin, Connection, Writer},
 };
 use unspool_model::{Events, Item, Model, Options, RunOptions, State};
 use unspool_pipelines::{
     Cancel,
-    stream::{
-        self, Observer, Progress, StreamJob,
-        core::CoreOptions,
-        emit::{self, Emit, Every, Give},
-        job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
-        time::TimeOptions,
-    },
+    stream::{self, Observer, Progress, Stages, StreamJob, emit},
 };
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
@@ -42,8 +31,6 @@ type Done<T = ()> = Result<T, Box<dyn Error>>;
 const PARTITIONS: i32 = 8;
 const SERIES: usize = 1000;
 const MESSAGES: usize = 400_000;
-const RATE: usize = 2000;
-const SECONDS: usize = 20;
 
 fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -67,8 +54,10 @@ fn main() -> Done {
     let name = format!("bench-{}", uuid::Uuid::new_v4().simple());
     let folder = tempfile::tempdir()?;
     let admin = Admin::new(&connection)?;
-    if arguments.get(1).is_some_and(|part| part == "recovery") {
-        return recovery::run(&connection, (&admin, &model));
+    match arguments.get(1).map(String::as_str) {
+        Some("latency") => return latency::run(&connection, (&admin, &model)),
+        Some("recovery") => return recovery::run(&connection, (&admin, &model)),
+        _ => (),
     }
     let decode = decode();
     println!("decode JSON to Arrow, one thread    {decode:>9.0} messages/s");
@@ -85,7 +74,7 @@ fn main() -> Done {
         "the whole job, exactly once         {whole:>9.0} messages/s: {:.0} % of the slower of the two",
         100.0 * whole / raw.min(encoder)
     );
-    latency(&connection, (&admin, &model), folder.path())?;
+    latency::run(&connection, (&admin, &model))?;
     recovery::run(&connection, (&admin, &model))
 }
 
@@ -179,27 +168,7 @@ fn scores(name: &str) -> String {
 }
 
 fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> StreamJob {
-    StreamJob {
-        connection: connection.clone(),
-        topic: format!("{name}-in"),
-        format: Format::Json,
-        fields: fields(),
-        registry: None,
-        group: Group { name: name.to_owned(), member: "bench".into(), session_timeout_ms: 10_000, kip848: false },
-        begin: Begin::Earliest,
-        new_partitions: NewPartitions::Stop,
-        core: CoreOptions {
-            time: TimeOptions::default(),
-            emit: Emit { give: Give::Scores, every: Every::Events(1) },
-            states_bytes: 4 << 30,
-        },
-        output: Output { to: To::Topic(scores(name)), rejects: None, binary: false },
-        guarantee: Guarantee::ExactlyOnce,
-        pace: Pace::default(),
-        data_dir: data_dir.to_owned(),
-        store: None,
-        allow_route_change: false,
-    }
+    StreamJob::scores(connection, (name, data_dir), (&format!("{name}-in"), &scores(name)), fields())
 }
 
 /// Stops a job after so many outputs.
@@ -231,78 +200,14 @@ impl Observer for Until<'_> {
 fn whole(job: &StreamJob, model: &Arc<Model>) -> Done<f64> {
     let stop = Cancel::default();
     let mut until = Until { stop: &stop, most: MESSAGES, seen: 0, began: None, took: Duration::ZERO };
-    stream::run(job, model, &stop, &mut until)?;
+    let progress = stream::run(job, model, &stop, &mut until)?;
+    println!("    its time                            {}", shares(&progress.stages));
     Ok(until.seen as f64 / until.took.as_secs_f64())
 }
 
-/// From a message's writing to its score's reading, at a steady rate.
-fn latency(connection: &Connection, (admin, model): (&Admin, &Arc<Model>), data_dir: &std::path::Path) -> Done {
-    let name = format!("bench-{}", uuid::Uuid::new_v4().simple());
-    let job = job(connection, &name, data_dir);
-    admin.create(&job.topic, PARTITIONS, &[])?;
-    admin.create(&scores(&name), PARTITIONS, &[])?;
-    let (stop, ready) = (Cancel::default(), Arc::new(AtomicBool::new(false)));
-    let worker = {
-        let (job, model, stop, ready) = (job.clone(), Arc::clone(model), stop.clone(), Arc::clone(&ready));
-        thread::spawn(move || stream::run(&job, &model, &stop, &mut Ready(ready)).map_err(|e| e.to_string()))
-    };
-    while !ready.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(20));
-    }
-    let total = RATE * SECONDS;
-    // by partition and offset, as the scores' headers name them
-    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
-    let writing = {
-        let (connection, topic, sent) = (connection.clone(), job.topic.clone(), Arc::clone(&sent));
-        thread::spawn(move || -> Result<(), String> {
-            let writer = Writer::new(&connection).map_err(|e| e.to_string())?;
-            let (began, mut next) = (Instant::now(), [0u64; PARTITIONS as usize]);
-            for n in 0..total {
-                let due = Duration::from_secs_f64(n as f64 / RATE as f64);
-                thread::sleep(due.saturating_sub(began.elapsed()));
-                let (partition, (key, payload)) = (n % SERIES % PARTITIONS as usize, payload(n));
-                let source = format!("{topic}/{partition}/{}", next[partition]);
-                next[partition] += 1;
-                sent.lock().map_err(|e| e.to_string())?.insert(source, Instant::now());
-                writer.write(&topic, partition as i32, (&key, &payload)).map_err(|e| e.to_string())?;
-            }
-            writer.flush().map_err(|e| e.to_string())
-        })
-    };
-    let reader = consumer(connection, &scores(&name), Offset::Beginning)?;
-    let mut took = vec![];
-    while took.len() < total {
-        let Some(Ok(message)) = reader.poll(Duration::from_secs(1)) else { continue };
-        let headers = message.headers().ok_or("a score has no headers")?;
-        let source = headers.iter().find(|header| header.key == "unspool-source").and_then(|header| header.value);
-        let source = std::str::from_utf8(source.ok_or("a score names no source")?)?;
-        let at = sent.lock().map_err(|e| e.to_string())?.get(source).copied();
-        took.push(at.ok_or("a score of a message that was not written")?.elapsed());
-    }
-    writing.join().map_err(|_| "the writer stopped")??;
-    stop.cancel();
-    worker.join().map_err(|_| "the worker stopped")??;
-    // the first second is the connections' own
-    let mut took = took.split_off(RATE);
-    took.sort_unstable();
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!(
-        "latency at {RATE} messages/s, commits every {} ms: p50 {:.0} ms, p99 {:.0} ms, greatest {:.0} ms",
-        job.pace.commit_interval.as_millis(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
-    Ok(())
-}
-
-/// Says when the job has its partitions.
-struct Ready(Arc<AtomicBool>);
-
-impl Observer for Ready {
-    fn progress(&mut self, progress: &Progress) {
-        if progress.partitions.len() == PARTITIONS as usize {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
+/// Where a worker's time went.
+fn shares(stages: &Stages) -> String {
+    let sum: f64 = stages.all().iter().map(|(_, took)| took.as_secs_f64()).sum();
+    let share = |(name, took): (&str, Duration)| format!("{name} {:.1} %", 100.0 * took.as_secs_f64() / sum);
+    stages.all().map(share).join(", ")
 }

@@ -121,14 +121,19 @@ fn restored(job: &StreamJob, model: &Arc<Model>) -> Done {
     if raised != states {
         return Err(format!("{raised} states came back, {states} expected").into());
     }
-    let restored = bytes as f64 / took;
+    let state = model.save(&model.open(&job.core.emit.options(model)?)?)?.len() * raised;
+    let (packed, unpacked) = (bytes as f64 / took, state as f64 / took);
     println!(
-        "restore, with one event each: {raised} states, {:.0} MB in {took:.2} s: {:.0} MB/s, {:.0} % of reading the files alone ({:.0} MB/s{})",
+        "restore, with one event each: {raised} states in {took:.2} s; of {:.0} MB on the disk {:.0} MB/s, {:.0} % of reading the \
+         files alone ({:.0} MB/s{}); of {:.0} MB of states {:.0} MB/s, {:.0} %",
         bytes as f64 / 1e6,
-        restored / 1e6,
-        100.0 * restored / disk,
+        packed / 1e6,
+        100.0 * packed / disk,
         disk / 1e6,
         if cold { "" } else { ", in the page cache" },
+        state as f64 / 1e6,
+        unpacked / 1e6,
+        100.0 * unpacked / disk,
     );
     Ok(())
 }

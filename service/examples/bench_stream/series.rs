@@ -16,8 +16,8 @@ use super::{Done, PARTITIONS};
 
 /// Events of a call, one a series.
 const CALL: usize = 20_000;
-/// Events between two snapshots of all partitions.
-const SNAPSHOT: usize = 200_000;
+/// Events between two snapshots of all partitions: what is superseded stays on the disk for so long, twice.
+const SNAPSHOT: usize = 100_000;
 /// Rounds of an event for every series before the restore.
 const ROUNDS: usize = 2;
 /// Each `SAMPLE`-th series is compared with one of a core that had nothing else to do.
@@ -81,6 +81,16 @@ fn peak() -> f64 {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1e6
 }
 
+/// What a folder takes on the disk, in GB.
+fn taken(dir: &Path) -> Done<f64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        bytes += if metadata.is_dir() { (taken(&path)? * 1e9) as u64 } else { metadata.len() };
+    }
+    Ok(bytes as f64 / 1e9)
+}
+
 /// Runs `count` series with states in `dir`, of which `budget` bytes may be in memory.
 pub(crate) fn run(count: usize, dir: &Path, budget: usize) -> Done {
     let weights = tempfile::tempdir()?;
@@ -98,7 +108,7 @@ pub(crate) fn run(count: usize, dir: &Path, budget: usize) -> Done {
     let mut core = Core::new(Arc::clone(&model), &options)?;
     begin(&mut core, &snapshots)?;
     let all: Vec<usize> = (0..count).collect();
-    let mut next = 0;
+    let (mut next, mut most) = (0, 0.0f64);
     for round in 0..ROUNDS {
         let (began, mut saving) = (Instant::now(), 0.0);
         for (number, some) in all.chunks(CALL).enumerate() {
@@ -108,16 +118,19 @@ pub(crate) fn run(count: usize, dir: &Path, budget: usize) -> Done {
                 let began = Instant::now();
                 (0..PARTITIONS).try_for_each(|partition| core.snapshot(partition, &snapshots))?;
                 saving += began.elapsed().as_secs_f64();
+                most = most.max(taken(dir)?);
             }
         }
         let (took, stats) = (began.elapsed().as_secs_f64(), core.states());
         println!(
-            "round {}: {:.0} events/s, {took:.0} s of which {saving:.0} s snapshots; {} brought up, {} spilled, peak memory {:.1} GB",
+            "round {}: {:.0} events/s, {took:.0} s of which {saving:.0} s snapshots; {} brought up, {} spilled, peak memory {:.1} GB; \
+             on the disk {:.1} GB, at most {most:.1}",
             round + 1,
             count as f64 / took,
             stats.raised,
             stats.spilled,
-            peak()
+            peak(),
+            taken(dir)?
         );
     }
     drop(core);

@@ -11,7 +11,7 @@ use unspool_ingest::{
 };
 use unspool_model::Model;
 use unspool_pipelines::stream::{
-    Plan, StreamJob,
+    Plan, Sample, StreamJob,
     core::CoreOptions,
     emit::{Emit, Every, Give},
     files::FilesOptions,
@@ -275,8 +275,20 @@ fn outputs(job: &StreamJob) -> String {
     }
 }
 
+/// What the topic's newest messages came to.
+fn newest(sample: &Sample) -> String {
+    let Sample { messages, rows, missing, rejects, reason } = sample;
+    match reason {
+        _ if *messages == 0 => "no messages as yet".to_owned(),
+        None => format!("{messages} messages: {rows} rows ({missing} without a value)"),
+        Some(reason) => format!(
+            "{messages} messages: {rows} rows ({missing} without a value), {rejects} rejects (the last: {reason})"
+        ),
+    }
+}
+
 /// What `--check` prints: no secrets.
-pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
+pub(crate) fn describe(job: &StreamJob, model: &Model, (plan, sample): (&Plan, &Sample)) -> String {
     let info = model.info();
     let topic = |(name, facts): &(String, unspool_ingest::kafka::client::TopicFacts)| {
         let keeps = facts.retention_ms.map_or("an unknown time".into(), |ms| match ms {
@@ -290,6 +302,7 @@ pub(crate) fn describe(job: &StreamJob, model: &Model, plan: &Plan) -> String {
         ("kafka", job.connection.bootstrap.clone()),
         ("topics", plan.topics.iter().map(topic).collect::<Vec<_>>().join(", ")),
         ("payloads", payloads(job)),
+        ("newest", newest(sample)),
         ("series", job.fields.id.to_string()),
         ("time", format!("{} ({:?})", job.fields.time, job.fields.time_kind())),
         ("event time", format!("{:?}", job.core.time)),

@@ -13,19 +13,13 @@ use std::{
 };
 
 use unspool_ingest::kafka::{
-    Content, Fields, Format, Location, Rejected, TimeFrom, TimeUnit,
-    client::{Admin, Connection, Group},
+    Content, Fields, Location, Rejected, TimeFrom, TimeUnit,
+    client::{Admin, Connection},
 };
 use unspool_model::Model;
 use unspool_pipelines::{
     Cancel,
-    stream::{
-        self, Observer, Progress, StreamJob,
-        core::CoreOptions,
-        emit::{self, Emit, Every, Give},
-        job::{Begin, Guarantee, NewPartitions, Output, Pace, To},
-        time::TimeOptions,
-    },
+    stream::{self, Observer, Progress, StreamJob, emit},
 };
 
 use self::{play::play, show::Screen};
@@ -98,32 +92,14 @@ fn scores(name: &str) -> String {
 
 /// The demonstration's job: an anomaly score for each value, exactly once.
 fn job(connection: &Connection, name: &str, data_dir: &std::path::Path) -> StreamJob {
-    StreamJob {
-        connection: connection.clone(),
-        topic: format!("{name}-passengers"),
-        format: Format::Json,
-        registry: None,
-        fields: Fields {
-            id: Location::Key,
-            time: TimeFrom::Field("time".into()),
-            time_unit: TimeUnit::S,
-            content: Content::Values(vec!["passengers".into()]),
-        },
-        group: Group { name: name.to_owned(), member: "demo".into(), session_timeout_ms: 10_000, kip848: false },
-        begin: Begin::Earliest,
-        new_partitions: NewPartitions::Stop,
-        core: CoreOptions {
-            time: TimeOptions::default(),
-            emit: Emit { give: Give::Scores, every: Every::Events(1) },
-            states_bytes: 1 << 30,
-        },
-        output: Output { to: To::Topic(scores(name)), rejects: None, binary: false },
-        guarantee: Guarantee::ExactlyOnce,
-        pace: Pace::default(),
-        data_dir: data_dir.to_owned(),
-        store: None,
-        allow_route_change: false,
-    }
+    let fields = Fields {
+        id: Location::Key,
+        time: TimeFrom::Field("time".into()),
+        time_unit: TimeUnit::S,
+        content: Content::Values(vec!["passengers".into()]),
+    };
+    let topics = (&format!("{name}-passengers")[..], &scores(name)[..]);
+    StreamJob::scores(connection, (name, data_dir), topics, fields)
 }
 
 /// Watches the worker, and stops it when all is done.

@@ -50,6 +50,7 @@ fn describe() {
     describe_counter!("unspool_stream_rejects_total", "Messages and rows that could not be used, by kind");
     describe_counter!("unspool_stream_transactions_total", "Transactions, by how they ended");
     describe_histogram!("unspool_stream_commit_seconds", "How long a commit took");
+    describe_counter!("unspool_stream_busy_milliseconds_total", "Where the worker's time goes, by stage");
     describe_counter!("unspool_stream_restores_total", "Partitions begun, from a snapshot or from nothing");
     describe_counter!("unspool_stream_snapshots_total", "Snapshots made");
     describe_counter!("unspool_stream_snapshot_uploads_total", "Snapshots put into the object store");
@@ -58,11 +59,18 @@ fn describe() {
     describe_gauge!("unspool_stream_waiting_rows", "Rows that wait for the watermark, by partition");
     describe_gauge!("unspool_stream_watermark_microseconds", "The watermark (µs since 1970, or a step), by partition");
     describe_gauge!(
+        "unspool_stream_watermark_delay_seconds",
+        "How far the watermark is behind the clock on the wall, by partition; not where times are steps"
+    );
+    describe_gauge!(
         "unspool_stream_retention_headroom_messages",
         "Messages that the broker may still delete before the newest snapshot needs them, by partition"
     );
     describe_gauge!("unspool_stream_series", "Series known, by where their state is");
-    describe_counter!("unspool_stream_states_moved_total", "States brought up from disk, or written to make room");
+    describe_counter!(
+        "unspool_stream_states_moved_total",
+        "States brought up from disk, written to make room, or copied for a snapshot under way"
+    );
 }
 
 impl Figures {
@@ -83,6 +91,10 @@ impl Figures {
             self.transactions = progress.transactions;
             histogram!("unspool_stream_commit_seconds").record(progress.commit_took);
         }
+        for (stage, took) in progress.stages.all() {
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            counter!("unspool_stream_busy_milliseconds_total", "stage" => stage).absolute(took);
+        }
         counter!("unspool_stream_restores_total").absolute(progress.restores);
         counter!("unspool_stream_snapshots_total").absolute(progress.snapshots);
         counter!("unspool_stream_snapshot_uploads_total").absolute(progress.uploads);
@@ -94,6 +106,10 @@ impl Figures {
             if let Some(watermark) = here.watermark {
                 gauge!("unspool_stream_watermark_microseconds", "partition" => partition.clone()).set(watermark as f64);
             }
+            if let Some(delay) = here.watermark_delay {
+                gauge!("unspool_stream_watermark_delay_seconds", "partition" => partition.clone())
+                    .set(delay.as_secs_f64());
+            }
             gauge!("unspool_stream_retention_headroom_messages", "partition" => partition)
                 .set(here.retention_headroom as f64);
         }
@@ -102,5 +118,6 @@ impl Figures {
         gauge!("unspool_stream_series", "tier" => "disk").set(states.series.saturating_sub(states.live) as f64);
         counter!("unspool_stream_states_moved_total", "how" => "raised").absolute(states.raised);
         counter!("unspool_stream_states_moved_total", "how" => "spilled").absolute(states.spilled);
+        counter!("unspool_stream_states_moved_total", "how" => "copied").absolute(states.copied);
     }
 }

@@ -157,6 +157,16 @@ impl Broker {
         config.set("enable.partition.eof", "true").create().unwrap()
     }
 
+    /// A member of a group with a lasting name, which does nothing but to ask for partitions.
+    pub(crate) fn member(&self, group: &str, topic: &str, name: &str) -> BaseConsumer {
+        let mut config = self.config();
+        config.set("group.id", group).set("group.instance.id", name).set("session.timeout.ms", "30000");
+        config.set("partition.assignment.strategy", "cooperative-sticky").set("auto.offset.reset", "earliest");
+        let member: BaseConsumer = config.set("enable.auto.commit", "false").create().unwrap();
+        member.subscribe(&[topic]).unwrap();
+        member
+    }
+
     /// All committed records of a topic, each partition's in order, partition by partition.
     pub(crate) fn read(&self, topic: &str) -> Vec<Got> {
         let consumer = self.consumer("test-reads");
@@ -203,6 +213,12 @@ impl Broker {
     pub(crate) fn members(&self, group: &str) -> Vec<String> {
         let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
         list.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect()
+    }
+
+    /// Whether so many members have agreed on who has which partitions.
+    pub(crate) fn agreed(&self, group: &str, members: usize) -> bool {
+        let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
+        list.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == members)
     }
 
     /// Waits until a group has committed all records of a topic; whether it has.

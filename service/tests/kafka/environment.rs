@@ -60,6 +60,7 @@ pub(crate) fn metrics_tell_how_a_job_stands(broker: &Broker) {
         ("unspool_stream_rejects_total{kind=\"payload\"}", 10.0),
         ("unspool_stream_restores_total", 2.0),
         ("unspool_stream_lag_messages{partition=\"0\"}", 0.0),
+        ("unspool_stream_retention_headroom_messages{partition=\"0\"}", 100.0),
         ("unspool_stream_watermark_microseconds{partition=\"0\"}", 89.0),
         ("unspool_stream_series{tier=\"memory\"}", 1.0),
     ] {
@@ -71,6 +72,36 @@ pub(crate) fn metrics_tell_how_a_job_stands(broker: &Broker) {
     });
     until("snapshots", || value("unspool_stream_snapshots_total").is_some_and(|n| n >= 2.0));
     worker.stop();
+}
+
+pub(crate) fn a_check_looks_at_the_newest_messages(broker: &Broker) {
+    let scene = Scene::new(broker, "check", 2);
+    let (_, file) = scene.job("job", SCORES);
+    let plan = |file: &str| {
+        let mut worker = scene.start("check", &[file, "--check"]);
+        let status = worker.ended(SOON);
+        assert!(status.success(), "{}", worker.log());
+        worker.log().lines().rfind(|line| line.starts_with("newest")).unwrap().to_owned()
+    };
+    assert_eq!(plan(&file), "newest       no messages as yet");
+    scene.broker.send(scene.input, &steps((0, 150)));
+    assert_eq!(plan(&file), "newest       100 messages: 100 rows (0 without a value)");
+    let bad = Sent { partition: 1, key: Some("a".into()), payload: Some("?".into()), ..Sent::default() };
+    scene.broker.send(scene.input, &[bad]);
+    let line = plan(&file);
+    assert!(
+        line.starts_with("newest       101 messages: 100 rows (0 without a value), 1 rejects (the last: "),
+        "{line}"
+    );
+    let with = |from: &str, to: &str| {
+        let path = scene.folder().join("other.toml");
+        std::fs::write(&path, std::fs::read_to_string(&file).unwrap().replace(from, to)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let line = plan(&with("values = ['v']", "values = ['w']"));
+    assert!(line.starts_with("newest       101 messages: 100 rows (100 without a value)"), "{line}");
+    let line = scene.refused(&[&with("series = 'key'", "series = 'field:w'"), "--check"]);
+    assert!(line.contains("all of the 101 newest messages would be rejected: "), "{line}");
 }
 
 pub(crate) fn tokens_that_nobody_has_signed(broker: &Broker) {

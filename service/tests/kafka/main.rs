@@ -3,13 +3,9 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
-mod apache;
-#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod chaos;
-#[cfg(test)]
-mod embedded;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
@@ -18,5 +14,7 @@ mod files;
 mod job;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod suite;
 #[cfg(test)]
 mod worker;

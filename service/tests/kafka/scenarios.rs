@@ -1,6 +1,11 @@
 //! Small scenarios, each on topics of its own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::{
     broker::{Broker, Got, Sent},
@@ -70,6 +75,16 @@ impl Scene {
     }
 }
 
+impl Drop for Scene {
+    /// What the workers said stays where a scenario fails.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            println!("the workers' logs are in {}", self.folder.path().display());
+        }
+    }
+}
+
 pub(crate) fn payloads(all: &[Got]) -> Vec<&str> {
     all.iter().map(|got| &got.payload[..]).collect()
 }
@@ -128,10 +143,10 @@ pub(crate) fn an_abandoned_transaction_ends(broker: &Broker) {
     scene.broker.send(scene.input, &steps((0, 50)));
     let (job, file) = scene.job("job", SCORES);
     let worker = scene.start("run", &[&file]);
-    let until = std::time::Instant::now() + scene.broker.patience;
+    let until = Instant::now() + scene.broker.patience;
     // what was never committed is never read, and what follows it is read all the same
     while scene.broker.read(&job.out()).len() < 50 {
-        assert!(std::time::Instant::now() < until, "the events behind an abandoned transaction do not come");
+        assert!(Instant::now() < until, "the events behind an abandoned transaction do not come");
     }
     worker.stop();
     assert_eq!(scene.broker.read(&job.out()).len(), 50);
@@ -168,9 +183,9 @@ pub(crate) fn an_idle_flush_is_committed_and_replayed(broker: &Broker) {
     let (job, file) = scene.job("job", more);
     scene.broker.send(scene.input, &steps((0, 50)));
     let wait = |count: usize| {
-        let until = std::time::Instant::now() + SOON;
+        let until = Instant::now() + SOON;
         while scene.broker.read(&job.out()).len() < count {
-            assert!(std::time::Instant::now() < until, "{count} outputs did not come");
+            assert!(Instant::now() < until, "{count} outputs did not come");
         }
     };
     let worker = scene.start("first", &[&file]);
@@ -286,6 +301,36 @@ pub(crate) fn workers_leave_one_after_the_other(broker: &Broker) {
         scene.broker.wait_for(job.name, scene.input, SOON);
         workers.into_iter().for_each(Worker::stop);
     }
+}
+
+/// A member that ends in the middle of a cooperative rebalance and comes back at once leaves partitions to nobody.
+pub(crate) fn partitions_that_are_nobodys_find_someone(broker: &Broker) {
+    let scene = Scene::new(broker, "orphans", 4);
+    let (job, file) = scene.job("job", SCORES);
+    let holds = |member: &BaseConsumer, count: usize| {
+        let until = Instant::now() + SOON;
+        while member.assignment().unwrap().count() != count {
+            let _ = member.poll(Duration::from_millis(50));
+            assert!(Instant::now() < until, "{:?}", member.assignment());
+        }
+    };
+    let member = scene.broker.member(job.name, scene.input, "other");
+    holds(&member, 4);
+    let worker = scene.start("run", &[&file, "--member", "a-worker"]);
+    let until = Instant::now() + SOON;
+    while !scene.broker.agreed(job.name, 2) {
+        assert!(Instant::now() < until, "the worker does not join");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // it is told to give two away, does not, and begins anew under its name
+    drop(member);
+    let member = scene.broker.member(job.name, scene.input, "other");
+    while !worker.log().contains("unspool streams 2 partitions") {
+        let _ = member.poll(Duration::from_millis(50));
+        assert!(Instant::now() < until, "two partitions are nobody's: {}", worker.log());
+    }
+    assert!(worker.log().contains("were nobody's"), "the broker has shared them by itself: {}", worker.log());
+    worker.stop();
 }
 
 pub(crate) fn encrypted_and_with_credentials(broker: &Broker) {

@@ -22,23 +22,23 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts `unspool stream` with these arguments; its log goes to a file of the folder.
     pub(crate) fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let out = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(binary());
-        command.arg("stream").args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG");
-        command.env("UNSPOOL_THREADS", "1").stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
-        let before = std::fs::metadata(&log).unwrap().len() as usize;
-        Self { child: command.spawn().unwrap(), log, before }
+        command.arg("stream");
+        Self::spawn(folder, name, command, arguments)
     }
 
     /// As [`Worker::start`], but it may write no file longer than 1 MB.
     pub(crate) fn limited(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let out = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new("sh");
         // a write beyond the limit is an error then, not the end of the process
-        command.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" stream \"$@\""]).arg(binary()).args(arguments);
-        command.current_dir(folder).env_remove("UNSPOOL_LOG").env("UNSPOOL_THREADS", "1");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" stream \"$@\""]).arg(binary());
+        Self::spawn(folder, name, command, arguments)
+    }
+
+    fn spawn(folder: &Path, name: &str, mut command: Command, arguments: &[&str]) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        command.args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG").env("UNSPOOL_THREADS", "1");
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let before = std::fs::metadata(&log).unwrap().len() as usize;
         Self { child: command.spawn().unwrap(), log, before }

@@ -2,12 +2,13 @@
 //! state is older than its committed offset reads the gap again.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
+    ClientContext, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol},
     error::KafkaError,
     message::{BorrowedMessage, Headers, Message},
@@ -86,9 +87,17 @@ struct Context {
     start: Start,
     changes: Mutex<Vec<Assignment>>,
     failed: Mutex<Option<Error>>,
+    /// Each partition's first offset that the broker still has, and the next one that it will give, as of the last fetch.
+    kept: Mutex<BTreeMap<i32, (i64, i64)>>,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let known = topic.partitions.values().filter(|one| one.lo_offset >= 0 && one.hi_offset >= 0);
+        lock(&self.kept).extend(known.map(|one| (one.partition, (one.lo_offset, one.hi_offset))));
+    }
+}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
@@ -171,6 +180,7 @@ impl Consumer {
             ("fetch.wait.max.ms", "20"),
             ("enable.partition.eof", "false"),
             ("allow.auto.create.topics", "false"),
+            ("statistics.interval.ms", "1000"),
         ];
         if group.kip848 {
             given.push(("group.protocol", "consumer"));
@@ -185,6 +195,7 @@ impl Consumer {
             start,
             changes: Mutex::default(),
             failed: Mutex::default(),
+            kept: Mutex::default(),
         };
         let client: BaseConsumer<Context> =
             connection.config(&given).create_with_context(context).map_err(|e| connection.failed(e))?;
@@ -192,11 +203,11 @@ impl Consumer {
         Ok(Self { connection: connection.clone(), topic: topic.to_owned(), client })
     }
 
-    /// Records until there are `most`, or until `linger` after the first; waits `wait` for a first one.
+    /// Records until there are `most`, or until `due`; after that, what is there already. Waits `wait` for a first one.
     ///
     /// # Errors
     /// When a partition cannot be begun, the member is fenced, or the cluster refuses for good.
-    pub fn poll(&self, most: usize, (wait, linger): (Duration, Duration)) -> Result<Polled<'_>> {
+    pub fn poll(&self, most: usize, wait: Duration, due: Instant) -> Result<Polled<'_>> {
         let mut polled = Polled::default();
         let mut until = Instant::now() + wait;
         while polled.messages.len() < most {
@@ -214,7 +225,7 @@ impl Consumer {
             match message {
                 Some(Ok(message)) => {
                     if polled.messages.is_empty() {
-                        until = Instant::now() + linger;
+                        until = due;
                     }
                     polled.messages.push(message);
                 }
@@ -288,10 +299,11 @@ impl Consumer {
         Ok(list)
     }
 
-    /// The first offset that the broker still has, and the next one that it will give; `None` when it does not say so soon.
+    /// The first offset that the broker still has, and the next one that it will give, as of about a second ago; `None`
+    /// before it has said so. Nothing is asked for that.
     #[must_use]
     pub fn watermarks(&self, partition: i32) -> Option<(i64, i64)> {
-        self.client.fetch_watermarks(&self.topic, partition, Duration::from_secs(1)).ok()
+        lock(&self.client.context().kept).get(&partition).copied()
     }
 
     /// Leaves the group for good: others take over at once, although the member's name is lasting.
@@ -306,16 +318,14 @@ impl Consumer {
 
 /// A message as the decoder takes it; headers only where they are read.
 #[must_use]
-pub fn record<'a>(message: &'a BorrowedMessage<'_>, headers: bool) -> Record<'a> {
-    let read = |headers: &'a rdkafka::message::BorrowedHeaders| {
-        headers.iter().filter_map(|header| Some((header.key, header.value?))).collect()
-    };
+pub fn record<M: Message>(message: &M, headers: bool) -> Record<'_> {
+    let headers = message.headers().filter(|_| headers).into_iter().flat_map(Headers::iter);
     Record {
         partition: message.partition(),
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis(),
         key: message.key(),
         payload: message.payload(),
-        headers: message.headers().filter(|_| headers).map(read).unwrap_or_default(),
+        headers: headers.filter_map(|header| Some((header.key, header.value?))).collect(),
     }
 }

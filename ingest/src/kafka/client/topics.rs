@@ -1,6 +1,6 @@
 //! What a cluster says of its topics, and making one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::{
@@ -46,13 +46,7 @@ impl Admin {
     /// # Errors
     /// [`Error::NoTopic`], or the cluster cannot be asked.
     pub fn topic(&self, name: &str) -> Result<TopicFacts> {
-        // All topics: asking for one by name would make it, where the broker does so.
-        let metadata = self.client.inner().fetch_metadata(None, ASK);
-        let metadata = metadata.map_err(|e| self.connection.diagnosed(e))?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-        let topic = topic.filter(|topic| !topic.partitions().is_empty() && topic.error().is_none());
-        let topic = topic.ok_or_else(|| Error::NoTopic(name.to_owned()))?;
-        let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+        let partitions = self.partitions(name)?;
         let (resource, options) = (ResourceSpecifier::Topic(name), options());
         let ask = || {
             let asked = self.client.describe_configs([&resource], &options);
@@ -69,7 +63,7 @@ impl Admin {
         Ok(TopicFacts { partitions, cleanup: entry("cleanup.policy"), retention_ms })
     }
 
-    /// Makes a topic, if there is none of that name.
+    /// Makes a topic, if there is none of that name, and waits until it is known.
     ///
     /// # Errors
     /// When the cluster refuses.
@@ -80,9 +74,32 @@ impl Admin {
         }
         let made = block_on(self.client.create_topics([&topic], &options())).map_err(|e| self.connection.failed(e))?;
         match made.into_iter().next() {
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => self.known(name),
             Some(Err((topic, code))) => Err(Error::Topic { topic, problem: format!("it cannot be made: {code}") }),
         }
+    }
+
+    /// Waits until the brokers know a topic that was just made.
+    fn known(&self, name: &str) -> Result<()> {
+        let until = Instant::now() + ASK;
+        while let Err(error @ Error::NoTopic(_)) = self.partitions(name) {
+            if Instant::now() > until {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The number of a topic's partitions.
+    fn partitions(&self, name: &str) -> Result<i32> {
+        // All topics: asking for one by name would make it, where the broker does so.
+        let metadata = self.client.inner().fetch_metadata(None, ASK);
+        let metadata = metadata.map_err(|e| self.connection.diagnosed(e))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let topic = topic.filter(|topic| !topic.partitions().is_empty() && topic.error().is_none());
+        let topic = topic.ok_or_else(|| Error::NoTopic(name.to_owned()))?;
+        Ok(i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))
     }
 
     /// Offsets of a partition: the first one kept, and the next one.

@@ -45,11 +45,10 @@ pub(super) struct Pack<'a> {
 
 impl Pack<'_> {
     pub(super) fn run(mut self, groups: Vec<Group>) -> Result<()> {
-        let mut lanes = vec![];
-        for (key, rows) in groups {
-            let entry = self.core.states.take(key.0, &key.1)?;
-            lanes.push(Lane::new(key, rows, entry));
-        }
+        let keys: Vec<(i32, Arc<str>)> = groups.iter().map(|(key, _)| key.clone()).collect();
+        let entries = self.core.states.take_all(&keys)?;
+        let lanes = groups.into_iter().zip(entries).map(|((key, rows), entry)| Lane::new(key, rows, entry));
+        let mut lanes: Vec<Lane> = lanes.collect();
         while lanes.iter_mut().any(|lane| lane.rows.peek().is_some()) {
             for lane in &mut lanes {
                 self.gather(lane)?;

@@ -90,22 +90,24 @@ impl Test {
     }
 
     /// In pieces; after each one a snapshot, or a crash that the next run recovers from.
-    fn pieces(&self, events: &[Event], cuts: &[(usize, bool, bool)]) -> Processed {
+    fn pieces(&self, events: &[Event], cuts: &[(usize, Save, bool)]) -> Processed {
         let dir = tempfile::tempdir().unwrap();
         let (mut core, snapshots) = self.core(dir.path());
         for partition in 0..2 {
             core.snapshot(partition, &snapshots).unwrap();
         }
         let (mut all, mut from) = (Processed::default(), 0);
-        for (len, save, crash) in cuts.iter().copied().chain([(events.len(), false, false)]) {
+        for (len, save, crash) in cuts.iter().copied().chain([(events.len(), Save::No, false)]) {
             let to = (from + len).min(events.len());
             let nexts = [(0, 2 * to as i64), (1, 2 * to as i64)];
             let given = core.process(&rows(&events[from..to], from, self.bases), &nexts).unwrap();
             all.outputs.extend(given.outputs);
             all.rejects.extend(given.rejects);
             from = to;
-            if save {
-                core.snapshot(i32::from(crash), &snapshots).unwrap();
+            match save {
+                Save::No => (),
+                Save::Begun => core.begin_snapshot(i32::from(crash), &snapshots).unwrap(),
+                Save::Whole => core.snapshot(i32::from(crash), &snapshots).unwrap(),
             }
             if crash {
                 // what it did after the snapshots is lost, but was committed up to `to`
@@ -123,7 +125,7 @@ impl Test {
         all
     }
 
-    fn check(&self, events: &[Event], cuts: &[(usize, bool, bool)]) {
+    fn check(&self, events: &[Event], cuts: &[(usize, Save, bool)]) {
         let (whole, pieces) = (self.whole(events), self.pieces(events, cuts));
         // partitions follow one another in any way; each keeps its own order
         for partition in 0..2 {
@@ -141,8 +143,18 @@ impl Test {
     }
 }
 
-fn cuts() -> impl Strategy<Value = Vec<(usize, bool, bool)>> {
-    prop::collection::vec((0usize..40, any::<bool>(), prop::bool::weighted(0.3)), 0..8)
+/// What happens after a piece.
+#[derive(Clone, Copy, Debug)]
+enum Save {
+    No,
+    /// The next piece comes while the snapshot is being written.
+    Begun,
+    Whole,
+}
+
+fn cuts() -> impl Strategy<Value = Vec<(usize, Save, bool)>> {
+    let save = prop_oneof![Just(Save::No), Just(Save::Begun), Just(Save::Whole)];
+    prop::collection::vec((0usize..40, save, prop::bool::weighted(0.3)), 0..8)
 }
 
 fn time() -> impl Strategy<Value = TimeOptions> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use unspool_model::{Model, State};
 
+use super::pack::{pack, unpack};
 use crate::stream::error::{Error, Result};
 
 /// Bytes of the checksum over what stands beside the state (the state has its own).
@@ -55,7 +56,7 @@ impl Entry {
 
     pub(super) fn write(&self, model: &Model) -> Result<Vec<u8>> {
         let beside = postcard::to_stdvec(&self.beside).map_err(|e| Error::Settings(e.to_string()))?;
-        let state = model.save(&self.state)?;
+        let state = pack(&model.save(&self.state)?).map_err(|e| Error::Settings(e.to_string()))?;
         let mut bytes = Vec::with_capacity(SEAL + 1 + beside.len() + state.len());
         bytes.extend_from_slice(&blake3::hash(&beside).as_bytes()[..SEAL]);
         bytes.push(u8::try_from(beside.len()).unwrap_or(u8::MAX));
@@ -73,6 +74,7 @@ impl Entry {
             return Err(damaged());
         }
         let beside = postcard::from_bytes(beside).map_err(|_| damaged())?;
-        Ok(Self { state: model.restore(state).map_err(BadEntry::Model)?, beside })
+        let state = unpack(state).map_err(|e| BadEntry::Damaged(format!("a series' state: {e}")))?;
+        Ok(Self { state: model.restore(&state).map_err(BadEntry::Model)?, beside })
     }
 }

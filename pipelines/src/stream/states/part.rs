@@ -10,7 +10,8 @@ use unspool_model::Model;
 
 use super::{
     entry::Entry,
-    segment::{Draft, Place, Segment, SegmentName},
+    saving::{Content, Saving, Was, Written, begun},
+    segment::{Draft, Place, Reader, Segment, SegmentName},
 };
 use crate::stream::error::Result;
 
@@ -20,20 +21,29 @@ const DRAFT: u32 = u32::MAX;
 const MOST_SEGMENTS: usize = 32;
 
 /// Where a state is written.
-#[derive(Clone, Copy)]
-struct Saved {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Saved {
     segment: u32,
-    place: Place,
+    pub place: Place,
 }
 
 /// A series.
 #[derive(Default)]
 pub(super) struct Slot {
-    pub live: Option<Box<Entry>>,
+    /// Shared with a snapshot that is being written.
+    pub live: Option<Arc<Entry>>,
     /// When it was last used, if live.
     pub tick: u64,
     /// Where the same is written.
     saved: Option<Saved>,
+}
+
+/// What came of a spill.
+pub(super) struct Spilled {
+    /// The state had to be written.
+    pub wrote: bool,
+    /// A snapshot under way still holds it.
+    pub shared: bool,
 }
 
 /// A partition.
@@ -45,6 +55,16 @@ pub(super) struct Part {
     draft: Option<Draft>,
     /// Series that changed since the last snapshot, or ended.
     changed: BTreeSet<Arc<str>>,
+    /// The snapshot that is being written.
+    under_way: Option<UnderWay>,
+}
+
+/// A snapshot that is being written.
+struct UnderWay {
+    /// The number of its segment.
+    number: u32,
+    /// Segments that it leaves behind.
+    victims: BTreeSet<u32>,
 }
 
 impl Part {
@@ -56,6 +76,7 @@ impl Part {
             next_segment: 0,
             draft: None,
             changed: BTreeSet::new(),
+            under_way: None,
         };
         for name in names {
             let (segment, index) = Segment::open(dir, name)?;
@@ -75,30 +96,29 @@ impl Part {
         Ok(part)
     }
 
-    /// A state's bytes where it is written.
-    pub(super) fn saved(&self, series: &Arc<str>) -> Result<Option<Vec<u8>>> {
-        let Some(saved) = self.series.get(series).and_then(|slot| slot.saved) else { return Ok(None) };
-        match (saved.segment, &self.draft) {
-            (DRAFT, Some(draft)) => draft.read(saved.place).map(Some),
-            (number, _) => self.segments.get(&number).map(|segment| segment.read(saved.place)).transpose(),
-        }
+    /// Where a state's bytes are.
+    pub(super) fn saved(&self, series: &Arc<str>) -> Option<(Reader, Place)> {
+        let saved = self.series.get(series)?.saved?;
+        let reader = match (saved.segment, &self.draft) {
+            (DRAFT, Some(draft)) => draft.reader(),
+            (number, _) => self.segments.get(&number)?.reader(),
+        };
+        Some((reader, saved.place))
     }
 
     pub(super) fn put(&mut self, series: &Arc<str>, entry: Entry, tick: u64) {
         self.forget(series);
         let slot = self.series.entry(Arc::clone(series)).or_default();
-        slot.live = Some(Box::new(entry));
+        slot.live = Some(Arc::new(entry));
         slot.tick = tick;
         self.changed.insert(Arc::clone(series));
     }
 
-    /// Drops a state from memory, written before if it is not yet; whether it had to be.
-    pub(super) fn spill(&mut self, model: &Model, series: &Arc<str>) -> Result<bool> {
+    /// Drops a state from memory, written before if it is not yet.
+    pub(super) fn spill(&mut self, model: &Model, series: &Arc<str>) -> Result<Spilled> {
         let wrote = self.write(model, series)?;
-        if let Some(slot) = self.series.get_mut(series) {
-            slot.live = None;
-        }
-        Ok(wrote)
+        let live = self.series.get_mut(series).and_then(|slot| slot.live.take());
+        Ok(Spilled { wrote, shared: live.is_some_and(|entry| Arc::strong_count(&entry) > 1) })
     }
 
     /// Ends a series; the time of its last use, if it was live.
@@ -112,35 +132,71 @@ impl Part {
         slot.live.map(|_| slot.tick)
     }
 
-    /// See [`super::States::save`].
-    pub(super) fn save(&mut self, model: &Model, position: i64) -> Result<Vec<SegmentName>> {
-        let changed = std::mem::take(&mut self.changed);
-        for series in &changed {
-            if self.series.contains_key(series) {
-                self.write(model, series)?;
-            } else if !self.segments.is_empty() {
-                self.draft()?.index.insert(Arc::clone(series), None);
+    /// See [`super::States::begin_save`].
+    pub(super) fn begin_save(&mut self, model: &Arc<Model>, position: i64) -> Saving {
+        let number = self.next_segment;
+        self.next_segment += 1;
+        let (mut states, mut ended) = (vec![], vec![]);
+        for series in std::mem::take(&mut self.changed) {
+            match self.series.get(&series) {
+                Some(Slot { live: Some(entry), tick, saved: None }) => {
+                    states.push((series, Content::Live(*tick, Arc::clone(entry))));
+                }
+                // It was spilled, and so lies in the draft.
+                Some(_) => (),
+                None if !self.segments.is_empty() => ended.push(series),
+                None => (),
             }
         }
-        self.gather()?;
-        if let Some(draft) = self.draft.take_if(|draft| !draft.index.is_empty()) {
-            let (mut segment, index) = draft.finish(&self.dir, position)?;
-            let number = self.next_segment;
-            self.next_segment += 1;
-            for series in index.keys() {
-                let Some(slot) = self.series.get_mut(series) else { continue };
-                if let Some(saved) = slot.saved.as_mut().filter(|saved| saved.segment == DRAFT) {
+        let victims = self.victims();
+        self.gather(&victims, &mut states, &mut ended);
+        let kept = self.segments.iter().filter(|(number, _)| !victims.contains(number));
+        let kept = kept.map(|(_, segment)| segment.name.clone()).collect();
+        let draft = self.draft.take_if(|draft| !draft.index.is_empty());
+        if let Some(draft) = &draft {
+            let mut segment = Segment::of_draft(draft);
+            for series in draft.index.keys() {
+                let saved = self.series.get_mut(series).and_then(|slot| slot.saved.as_mut());
+                if let Some(saved) = saved.filter(|saved| saved.segment == DRAFT) {
                     saved.segment = number;
                     segment.live += u64::from(saved.place.len);
                 }
             }
             self.segments.insert(number, segment);
         }
-        Ok(self.segments.values().map(|segment| segment.name.clone()).collect())
+        self.under_way = Some(UnderWay { number, victims });
+        Saving { model: Arc::clone(model), dir: self.dir.clone(), position, draft, states, ended, kept }
     }
 
-    /// Copies what is left of mostly dead segments into the draft, and lets go of them.
-    fn gather(&mut self) -> Result<()> {
+    /// See [`super::States::end_save`].
+    pub(super) fn end_save(&mut self, written: Written) {
+        let Some(UnderWay { number, victims }) = self.under_way.take() else { return };
+        for victim in victims {
+            self.segments.remove(&victim);
+        }
+        let Some(mut segment) = written.segment else { return };
+        segment.live = self.segments.get(&number).map_or(0, |segment| segment.live);
+        self.segments.insert(number, segment);
+        for (series, was, place) in written.places {
+            // One that has moved on, or has been written elsewhere, has nothing to do with what is there any more.
+            let Some(slot) = self.series.get(&series) else { continue };
+            let same = match was {
+                Was::Live(tick) => slot.live.is_some() && slot.tick == tick && slot.saved.is_none(),
+                Was::Old(saved) => slot.saved == Some(saved),
+            };
+            if same {
+                self.saved_at(&series, Saved { segment: number, place });
+            }
+        }
+    }
+
+    /// Whether a snapshot is being written.
+    pub(super) fn saves(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Segments to be left behind: mostly dead ones, and the smaller half where there are too many.
+    fn victims(&self) -> BTreeSet<u32> {
         let mut victims: BTreeSet<u32> = (self.segments.iter())
             .filter(|(_, segment)| segment.live * 2 < segment.name.bytes)
             .map(|(number, _)| *number)
@@ -150,29 +206,29 @@ impl Part {
             sizes.sort_unstable();
             victims.extend(sizes[..sizes.len() / 2].iter().map(|(_, number)| *number));
         }
+        victims
+    }
+
+    /// What is left of segments that are left behind.
+    fn gather(&self, victims: &BTreeSet<u32>, states: &mut Vec<(Arc<str>, Content)>, ended: &mut Vec<Arc<str>>) {
+        if victims.is_empty() {
+            return;
+        }
+        for (series, slot) in &self.series {
+            let Some(saved) = slot.saved.filter(|saved| victims.contains(&saved.segment)) else { continue };
+            let Some(segment) = self.segments.get(&saved.segment) else { continue };
+            states.push((Arc::clone(series), Content::Old(saved, segment.reader())));
+        }
         // An end that an older segment's entry needs must stay while that segment does.
         let oldest_kept = self.segments.keys().find(|number| !victims.contains(number)).copied();
-        let of_victims = |slot: &Slot| slot.saved.is_some_and(|saved| victims.contains(&saved.segment));
-        let moving: Vec<Arc<str>> =
-            self.series.iter().filter(|(_, slot)| of_victims(slot)).map(|(series, _)| Arc::clone(series)).collect();
-        for series in &moving {
-            if let Some(bytes) = self.saved(series)? {
-                let place = self.draft()?.put(series, &bytes)?;
-                self.saved_at(series, Saved { segment: DRAFT, place });
-            }
+        for (_, segment) in self
+            .segments
+            .iter()
+            .filter(|(number, _)| victims.contains(number))
+            .filter(|(number, _)| oldest_kept.is_some_and(|oldest| oldest < **number))
+        {
+            ended.extend(segment.ends.iter().filter(|series| !self.series.contains_key(*series)).cloned());
         }
-        for number in victims {
-            let Some(segment) = self.segments.remove(&number) else { continue };
-            if oldest_kept.is_some_and(|oldest| oldest < number) {
-                let (_, index) = Segment::open(&self.dir, &segment.name)?;
-                for series in index.into_iter().filter(|(_, place)| place.is_none()).map(|(series, _)| series) {
-                    if !self.series.contains_key(&series) {
-                        self.draft()?.index.insert(series, None);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Writes a live state that is not written yet; whether it was.
@@ -180,17 +236,9 @@ impl Part {
         let entry = self.series.get(series).filter(|slot| slot.saved.is_none()).and_then(|slot| slot.live.as_ref());
         let Some(entry) = entry else { return Ok(false) };
         let bytes = entry.write(model)?;
-        let place = self.draft()?.put(series, &bytes)?;
+        let place = begun(&mut self.draft, &self.dir)?.put(series, &bytes)?;
         self.saved_at(series, Saved { segment: DRAFT, place });
         Ok(true)
-    }
-
-    fn draft(&mut self) -> Result<&mut Draft> {
-        if self.draft.is_none() {
-            self.draft = Some(Draft::create(&self.dir)?);
-        }
-        // It was just made, if it was missing.
-        self.draft.as_mut().ok_or_else(|| crate::stream::error::Error::damaged(&self.dir, "no draft"))
     }
 
     /// The written form of a series is no longer its newest.

@@ -42,6 +42,7 @@ impl Work<'_> {
             }
             let progress = &mut *self.progress;
             progress.commit_took = begun.elapsed();
+            progress.stages.commit += progress.commit_took;
             progress.transactions += 1;
             progress.outputs += outputs;
             rejects.iter().for_each(|(kind, count)| *progress.rejects.entry(*kind).or_default() += count);

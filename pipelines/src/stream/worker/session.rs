@@ -7,8 +7,8 @@ use std::{
 };
 
 use unspool_ingest::kafka::{
-    Decoder, Registry,
-    client::{Consumer, Polled},
+    Decoder,
+    client::{Consumer, Orphans, Polled},
 };
 use unspool_model::Model;
 
@@ -24,7 +24,8 @@ use super::{
     },
     batch::{Batch, Letters},
     outlet::Outlet,
-    start::starter,
+    schemas::Schemas,
+    start::{Plan, starter},
     work::{At, Work},
 };
 use crate::Cancel;
@@ -58,6 +59,8 @@ impl From<Error> for Ended {
 pub(super) struct Session<'a> {
     job: &'a StreamJob,
     consumer: Consumer,
+    /// Only where the members share the partitions among themselves.
+    orphans: Option<Orphans>,
     work: Work<'a>,
 }
 
@@ -65,7 +68,7 @@ impl<'a> Session<'a> {
     /// Joins the group.
     pub(super) fn start(
         (job, model): (&'a StreamJob, &Arc<Model>),
-        (snapshots, known): (&'a Snapshots, i32),
+        (snapshots, plan): (&'a Snapshots, &Plan),
         progress: &'a mut Progress,
     ) -> Result<Self, Ended> {
         let timeout = job.pace.transaction_timeout;
@@ -79,7 +82,7 @@ impl<'a> Session<'a> {
         };
         let core = Core::new(Arc::clone(model), &job.core)?;
         let decoder = Decoder::new(&job.format, job.fields.clone()).map_err(|e| Ended::Bad(Error::Settings(e)))?;
-        let (start, chosen) = starter(job, snapshots, known);
+        let (start, chosen) = starter(job, snapshots, plan.known_partitions);
         let consumer = Consumer::join(&job.connection, &job.group, &job.topic, start)?;
         progress.partitions.clear();
         let work = Work {
@@ -89,51 +92,83 @@ impl<'a> Session<'a> {
             outlet,
             core,
             decoder,
-            registry: job.registry.clone().map(Registry::new),
+            schemas: Schemas::of(job),
             letters: Letters::new(job, model),
             chosen,
             here: BTreeMap::new(),
             told: Instant::now(),
             share: (0, 0),
         };
-        Ok(Self { job, consumer, work })
+        let watch = || Orphans::watch(&job.connection, &job.group, (&job.topic, plan.partitions));
+        let orphans = (!job.group.kip848).then(watch).transpose()?;
+        Ok(Self { job, consumer, orphans, work })
     }
 
     /// Works until the stop, or until trouble.
     pub(super) fn run(self, stop: &Cancel, observer: &mut dyn Observer) -> Result<(), Ended> {
-        let Self { job, consumer, mut work } = self;
+        let Self { job, consumer, orphans, mut work } = self;
+        let orphans = (Loop { job, consumer: &consumer, orphans, work: &mut work }).run(stop, observer)?;
+        // After trouble the group is not left: whoever comes back under the same name then disturbs nobody.
+        consumer.leave();
+        orphans.map_or(Ok(()), |partitions| {
+            Err(Ended::Again(format!("partitions {partitions:?} were nobody's: the group shares them anew")))
+        })
+    }
+}
+
+/// A session at work.
+struct Loop<'l, 'a> {
+    job: &'l StreamJob,
+    consumer: &'l Consumer,
+    orphans: Option<Orphans>,
+    work: &'l mut Work<'a>,
+}
+
+impl Loop<'_, '_> {
+    /// Until the stop, or until partitions are found that are nobody's.
+    fn run(self, stop: &Cancel, observer: &mut dyn Observer) -> Result<Option<Vec<i32>>, Ended> {
+        let Self { job, consumer, orphans, work } = self;
         let pace = &job.pace;
+        // When the next transaction may begin.
+        let mut due = Instant::now();
         while !stop.is_cancelled() {
+            let waited = Instant::now();
             let Polled { changes, messages, trouble } =
-                consumer.poll(pace.batch_records, (WAIT.min(pace.snapshot_interval), pace.commit_interval))?;
+                consumer.poll(pace.batch_records, WAIT.min(pace.snapshot_interval), due)?;
             let begun = Instant::now();
+            work.progress.stages.read += begun - waited;
             let group = consumer.group_metadata();
             if let Some(problem) = trouble {
                 observer.trouble(&problem);
             }
-            work.assigned(&consumer, changes)?;
+            work.assigned(consumer, changes)?;
             let batch = Batch::of(&messages, job.fields.reads_headers());
             let busy = !batch.is_empty();
             if let Some(group) = group {
-                let at = At { consumer: &consumer, group: &group };
+                let at = At { consumer, group: &group };
                 if busy {
+                    due = begun + pace.commit_interval;
                     work.take(&at, batch, observer)?;
                 }
                 work.flush_idle(&at, observer)?;
             }
-            work.name_files(&consumer, false)?;
-            work.save_due(&consumer)?;
+            work.name_files(consumer, false)?;
+            let saves = Instant::now();
+            work.save_due()?;
+            work.progress.stages.save += saves.elapsed();
             if busy || work.told.elapsed() > QUIET {
                 work.progress.batch_took = begun.elapsed();
-                work.tell(observer);
+                work.tell(consumer, observer);
+            }
+            if let Some(partitions) = orphans.as_ref().and_then(Orphans::found) {
+                return Ok(Some(partitions));
             }
         }
-        work.name_files(&consumer, true)?;
+        work.name_files(consumer, true)?;
         for partition in work.core.partitions() {
             work.save(partition)?;
         }
-        work.tell(observer);
-        consumer.leave();
-        Ok(())
+        work.tell(consumer, observer);
+        Ok(None)
     }
 }

@@ -5,13 +5,16 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::PoisonError,
-    time::Instant,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use unspool_ingest::kafka::{
-    Decoder, Registry, RegistryError,
-    client::{Assigned, Assignment, Consumer, read_all},
+use unspool_ingest::{
+    kafka::{
+        Decoder,
+        client::{Assigned, Assignment, Consumer, read_all},
+    },
+    schema::TimeKind,
 };
 
 use super::{
@@ -25,6 +28,7 @@ use super::{
     },
     batch::{Batch, Letters, Mark},
     outlet::Outlet,
+    schemas::Schemas,
     session::Ended,
     start::{Choice, Chosen},
 };
@@ -63,7 +67,7 @@ pub(super) struct Work<'a> {
     pub outlet: Outlet,
     pub core: Core,
     pub decoder: Decoder,
-    pub registry: Option<Registry>,
+    pub schemas: Schemas,
     pub letters: Letters,
     pub chosen: Chosen,
     pub here: BTreeMap<i32, Here>,
@@ -152,26 +156,11 @@ impl Work<'_> {
         self.check_share(&all)
     }
 
-    /// Asks the registry for schemas that these records name for the first time.
-    fn learn(&mut self, batch: &Batch<'_>) -> Result<(), Ended> {
-        for id in self.decoder.missing(&batch.0) {
-            let schema = match self.registry.as_ref().map(|registry| registry.schema(id)) {
-                None => Err(format!("the payload names schema {id}, but the job names no registry")),
-                Some(Ok(schema)) => Ok(schema),
-                Some(Err(error @ RegistryError::Unknown(_))) => Err(error.to_string()),
-                Some(Err(error @ RegistryError::Refused { .. })) => {
-                    return Err(Ended::Bad(Error::Settings(error.to_string())));
-                }
-                Some(Err(error)) => return Err(Ended::Again(error.to_string())),
-            };
-            self.decoder.learn(id, schema).map_err(|problem| Ended::Bad(Error::Settings(problem)))?;
-        }
-        Ok(())
-    }
-
     fn process(&mut self, batch: &Batch<'_>, all: &mut Processed) -> Result<(), Ended> {
-        self.learn(batch)?;
+        let begun = Instant::now();
+        self.schemas.learn(&mut self.decoder, &batch.0)?;
         let decoded = self.decoder.decode(&batch.0);
+        self.progress.stages.decode += begun.elapsed();
         let nexts: Vec<(i32, i64)> = batch.nexts().into_iter().collect();
         let given = |partition, offset| self.core.wants(partition, offset).1;
         let new = batch.0.iter().filter(|record| given(record.partition, record.offset)).count() as u64;
@@ -179,7 +168,9 @@ impl Work<'_> {
         self.progress.messages += new;
         self.progress.replayed += batch.0.len() as u64 - new;
         self.share.0 += new;
+        let begun = Instant::now();
         let mut processed = self.core.process(&decoded.rows, &nexts)?;
+        self.progress.stages.encode += begun.elapsed();
         batch.complete(&mut processed.rejects);
         all.outputs.extend(processed.outputs);
         all.rejects.extend(processed.rejects);
@@ -269,6 +260,7 @@ impl Work<'_> {
         }
         let progress = &mut *self.progress;
         progress.commit_took = begun.elapsed();
+        progress.stages.commit += progress.commit_took;
         progress.transactions += 1;
         progress.outputs += given.outputs.len() as u64;
         given.rejects.iter().for_each(|reject| *progress.rejects.entry(reject.kind).or_default() += 1);
@@ -295,17 +287,33 @@ impl Work<'_> {
         }
     }
 
-    /// Makes the snapshots that are due.
-    pub(super) fn save_due(&mut self, consumer: &Consumer) -> Result<(), Ended> {
+    /// Begins a snapshot that is due; it is written while the stream goes on. One at a time: a slow disk makes them rarer.
+    pub(super) fn save_due(&mut self) -> Result<(), Ended> {
         self.progress.uploads = self.snapshots.uploaded()?;
+        self.saved(false)?;
+        if self.core.saves() {
+            return Ok(());
+        }
         let due = self.here.iter().filter(|(partition, here)| here.due <= Instant::now() && self.may_save(**partition));
         let due: Vec<i32> = due.map(|(partition, _)| *partition).collect();
         for partition in due {
-            self.save(partition)?;
-            let kept = consumer.watermarks(partition);
+            let next = self.core.next(partition);
+            let Some(here) = self.here.get_mut(&partition) else { continue };
+            here.due = Instant::now() + self.job.pace.snapshot_interval;
+            if here.saved != next {
+                self.core.begin_snapshot(partition, self.snapshots)?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the snapshots that have become whole; with `wait`, of all that were begun.
+    fn saved(&mut self, wait: bool) -> Result<(), Ended> {
+        for (partition, next) in self.core.snapshots_done(wait)? {
+            self.progress.snapshots += 1;
             if let Some(here) = self.here.get_mut(&partition) {
-                here.due = Instant::now() + self.job.pace.snapshot_interval;
-                here.kept = kept.unwrap_or(here.kept);
+                here.saved = Some(next);
             }
         }
         Ok(())
@@ -316,29 +324,35 @@ impl Work<'_> {
         self.here.get(&partition).is_some_and(|here| self.core.next(partition) <= Some(here.committed))
     }
 
-    /// Makes a snapshot of a partition, unless it stands where the last one was made, or further than what is committed.
+    /// Makes a snapshot of a partition and waits for it, unless it stands where the last one was made, or further than what is
+    /// committed.
     pub(super) fn save(&mut self, partition: i32) -> Result<(), Ended> {
-        if !self.may_save(partition) {
-            return Ok(());
-        }
+        self.saved(true)?;
         let next = self.core.next(partition);
-        let Some(here) = self.here.get_mut(&partition).filter(|here| here.saved != next) else { return Ok(()) };
-        self.core.snapshot(partition, self.snapshots)?;
-        here.saved = next;
-        self.progress.snapshots += 1;
+        if self.may_save(partition) && self.here.get(&partition).is_some_and(|here| here.saved != next) {
+            self.core.begin_snapshot(partition, self.snapshots)?;
+            self.saved(true)?;
+        }
         Ok(())
     }
 
     /// Tells how things stand.
-    pub(super) fn tell(&mut self, observer: &mut dyn Observer) {
+    pub(super) fn tell(&mut self, consumer: &Consumer, observer: &mut dyn Observer) {
         self.told = Instant::now();
-        for (partition, here) in &self.here {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let timed = self.job.fields.time_kind() == TimeKind::Timestamp;
+        for (partition, here) in &mut self.here {
             let next = self.core.next(*partition).unwrap_or(here.committed);
             let (watermark, waiting) = self.core.event_time(*partition);
+            here.kept = consumer.watermarks(*partition).unwrap_or(here.kept);
             let (low, high) = here.kept;
             let retention_headroom = here.saved.map_or(0, |saved| saved - low);
             let lag = (high - next).max(0);
-            let progress = PartitionProgress { next, lag, watermark, waiting, retention_headroom };
+            let watermark_delay = watermark.filter(|_| timed).map(|watermark| {
+                let watermark = Duration::from_micros(u64::try_from(watermark).unwrap_or_default());
+                now.saturating_sub(watermark)
+            });
+            let progress = PartitionProgress { next, lag, watermark, watermark_delay, waiting, retention_headroom };
             self.progress.partitions.insert(*partition, progress);
         }
         self.progress.states = self.core.states();
