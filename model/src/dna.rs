@@ -13,7 +13,7 @@ pub const BASES: [u8; 4] = *b"ACGT";
 /// The token of the first of [`BASES`]; the others follow it.
 pub const FIRST_BASE: usize = 7;
 /// The token of a base that stands for any other.
-const N: u8 = 11;
+pub(crate) const N: u8 = 11;
 /// Not a base.
 const NONE: u8 = u8::MAX;
 

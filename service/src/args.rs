@@ -140,7 +140,7 @@ pub(crate) enum Command {
     /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
     #[command(after_help = STREAM_HELP)]
     Stream(Box<StreamArgs>),
-    /// Train a series model, from random weights or from another model's
+    /// Train a series or a DNA model, from random weights or from another model's
     #[command(after_help = crate::train::HELP)]
     Train(TrainArgs),
     /// Train a series model on with your own series

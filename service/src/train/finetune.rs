@@ -1,6 +1,6 @@
 //! `unspool finetune`: a user's own series, a shipped model, a short run.
 
-use std::{collections::HashMap, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, path::PathBuf};
 
 use arrow::{array::AsArray, datatypes::Float64Type};
 use clap::Args;
@@ -8,7 +8,7 @@ use unspool_ingest::tables;
 use unspool_model::train::SeriesWeights;
 use unspool_pipelines::train::{DataOptions, SeriesData, TrainConfig, TrainError, TrainOptions};
 
-use super::{LimitArgs, Plan, Windows, execute};
+use super::{LimitArgs, Plan, execute};
 use crate::{
     args::ColumnArgs,
     error::{Error, Result},
@@ -92,13 +92,15 @@ pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
         layers: None,
         model: None,
         data: data.clone(),
+        dna: None,
         train,
     };
     config.check()?;
     let sizes = (start.shape.patch, start.shape.horizon, args.patches.get());
     let data = SeriesData::of_series(series, data, sizes).map_err(TrainError::from)?;
     let text = toml::to_string_pretty(&config).map_err(|error| Error::Usage(error.to_string()))?;
-    execute(Plan { config, text, source: Arc::new(Windows(data)), start, output: args.output }, &args.limits)
+    let source = super::series(data, &config, &start.shape);
+    execute(Plan { config, text, source, start, output: args.output }, &args.limits)
 }
 
 /// All series of the inputs, in the order in which they begin; missing values are NaN.
