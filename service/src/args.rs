@@ -166,6 +166,9 @@ pub(crate) struct EmbedArgs {
     /// Layer K, as in the published hidden_states: 0 is the embedding (default: the last, after the final norm)
     #[arg(long, value_name = "K")]
     pub(crate) layer: Option<usize>,
+    /// DNA: the mean of both strands' embeddings, with --pool mean or window:N, or --features
+    #[arg(long)]
+    pub(crate) both_strands: bool,
     /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA or BAM
     #[arg(long)]
     pub(crate) region: Option<String>,

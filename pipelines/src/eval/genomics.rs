@@ -16,7 +16,7 @@ mod score;
 mod task;
 
 pub use self::{
-    bits::{BitsPerBase, bits_per_base},
+    bits::{BitsPerBase, ModelBits, bits_per_base},
     embeddings::random_twin,
     markov::{MOST_ORDER, Markov},
     probe::{Columns, Probed, probe},

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct EvalGenomicsArgs {
     /// The folder of genomics data, which holds classification/ and genomes/
     dir: PathBuf,
-    /// A DNA model's directory; without it only k-mers are probed
+    /// A DNA model's directory; without it k-mers are probed, and Markov models measured
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Only these tasks, such as tf_human_0,ecoli_coding_150; `none` for bits per base alone (default: all ten)
@@ -59,10 +59,8 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
         say(&format!("warning: {warning}"));
     }
     let random = model.as_ref().map(|model| random_twin(model, options)).transpose()?;
-    let bits = model.as_ref().map(|model| bits_per_base(&args.dir, model, args.order.into())).transpose()?;
-    if let Some(bits) = &bits {
-        print(&bits_text(bits))?;
-    }
+    let bits = bits_per_base(&args.dir, model.as_ref(), args.order.into())?;
+    print(&bits_text(&bits))?;
     let models: Vec<&Model> = model.iter().chain(&random).collect();
     let mut table: Vec<(Task, Columns)> = vec![];
     for named in tasks {
@@ -76,7 +74,7 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
         print(&text(&table, &models))?;
     }
     let Some(path) = &args.output else { return Ok(()) };
-    fs::write(path, format!("{:#}\n", figures(bits.as_ref(), &table, &models))).map_err(io(path))
+    fs::write(path, format!("{:#}\n", figures(&bits, &table, &models))).map_err(io(path))
 }
 
 /// The tasks by their names.
@@ -97,8 +95,11 @@ fn bits_text(bits: &BitsPerBase) -> String {
     for (order, bits) in bits.markov.iter().enumerate() {
         text += &format!("  Markov, order {order:<2}              {bits:.4}\n");
     }
-    text += &format!("  the model, windows of 8,192   {:.4}\n", bits.windows);
-    text + &format!("  the model, one state          {:.4}\n", bits.stream)
+    if let Some(model) = bits.model {
+        text += &format!("  the model, windows of 8,192   {:.4}\n", model.windows);
+        text += &format!("  the model, one state          {:.4}\n", model.stream);
+    }
+    text
 }
 
 /// A row of a table: what it is of, and its score on each task.
@@ -152,7 +153,7 @@ fn short(name: &str) -> String {
     name.replace("notata", "no").replace("human_", "").replace("_150", "").chars().take(8).collect()
 }
 
-fn figures(bits: Option<&BitsPerBase>, table: &[(Task, Columns)], models: &[&Model]) -> Value {
+fn figures(bits: &BitsPerBase, table: &[(Task, Columns)], models: &[&Model]) -> Value {
     let scores = |probed: &Probed| {
         let (layer, c) = probed.chosen.unzip();
         json!({"auc": probed.test.auc, "mcc": probed.test.mcc, "layer": layer, "c": c})
@@ -170,9 +171,8 @@ fn figures(bits: Option<&BitsPerBase>, table: &[(Task, Columns)], models: &[&Mod
             "models": each.collect::<Vec<_>>(),
         })
     };
-    let bits = bits.map(
-        |bits| json!({"bases": bits.bases, "markov": bits.markov, "windows": bits.windows, "stream": bits.stream}),
-    );
+    let (windows, stream) = bits.model.map(|model| (model.windows, model.stream)).unzip();
+    let bits = json!({"bases": bits.bases, "markov": bits.markov, "windows": windows, "stream": stream});
     let digest = models.first().map(|model| model.info().digest.to_string());
     json!({
         "unspool": env!("CARGO_PKG_VERSION"),

@@ -184,13 +184,13 @@ fn a_dna_model_is_judged_beside_words_and_markov_models() {
             assert!(of(&model["joined"], "auc") > 0.95 && (0.0..=1.0).contains(&of(&model["alone"], "auc")), "{task}");
         }
     }
-    let words = succeed(folder.path(), "eval genomics data --tasks tf_human_0").stdout;
-    assert!(words.contains("3- to 5-mers") && !words.contains("Markov"), "{words}");
+    let words = succeed(folder.path(), "eval genomics data --tasks tf_human_0 --order 3").stdout;
+    assert!(words.contains("3- to 5-mers") && words.contains("Markov") && !words.contains("one state"), "{words}");
     for (arguments, code, complaint) in [
         (
             "eval genomics nowhere",
             1,
-            "nowhere/classification/gue/prom_core_all/train.csv.gz: not there: name the folder",
+            "nowhere/genomes/ecoli_K12_MG1655_GCF_000005845.2.fna.gz: not there: name the folder",
         ),
         ("eval genomics data --tasks tf", 2, "--tasks: tf is no task; there are prom_core_all, "),
         ("eval genomics data --model dna/..", 1, "not a model"),

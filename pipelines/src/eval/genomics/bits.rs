@@ -1,8 +1,8 @@
-//! Bits per base of held-out *E. coli*: a model beside Markov models.
+//! Bits per base of held-out *E. coli*: Markov models, and a model beside them.
 
 use std::path::Path;
 
-use unspool_model::{Events, Item, Model, Options};
+use unspool_model::{Events, Item, Model, Options, dna};
 
 use super::{
     super::{Error, Result},
@@ -26,19 +26,26 @@ pub struct BitsPerBase {
     pub bases: usize,
     /// Markov models of order 0, 1, ..
     pub markov: Vec<f64>,
-    /// The model, over windows of 8,192 bases that begin from fresh states.
+    /// The model, where there is one.
+    pub model: Option<ModelBits>,
+}
+
+/// A model's bits per base.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelBits {
+    /// Over windows of 8,192 bases that begin from fresh states.
     pub windows: f64,
-    /// The model, over all of it with one state.
+    /// Over all of it with one state.
     pub stream: f64,
 }
 
-/// Measures a model and Markov models up to an order. Those count both strands of the first 70 % of the genome; the next
+/// Measures Markov models up to an order, and a model. Those count both strands of the first 70 % of the genome; the next
 /// 10 % choose their weights.
 ///
 /// # Errors
 /// When the genome is not in the folder, or the model is not for DNA or fails.
-pub fn bits_per_base(data: &Path, model: &Model, order: usize) -> Result<BitsPerBase> {
-    embeddings::check(model)?;
+pub fn bits_per_base(data: &Path, model: Option<&Model>, order: usize) -> Result<BitsPerBase> {
+    model.map_or(Ok(()), embeddings::check)?;
     let path = data.join(GENOME);
     if !path.is_file() {
         let remedy = "name the folder of genomics data, which holds classification/ and genomes/";
@@ -48,11 +55,17 @@ pub fn bits_per_base(data: &Path, model: &Model, order: usize) -> Result<BitsPer
     let (counted, chosen_on, held) = (counted?, chosen_on?, held?);
     let (chosen_on, held): (Vec<&[u8]>, Vec<&[u8]>) = (chosen_on.records().collect(), held.records().collect());
     let markov = Markov::learn(counted.records(), &chosen_on, order).bits(&held);
+    let told = |record: &&[u8]| record.iter().skip(1).filter(|&&token| dna::base(token.into()).is_some()).count();
+    let bases = held.iter().map(told).sum();
+    Ok(BitsPerBase { bases, markov, model: model.map(|model| of_model(model, &held)).transpose()? })
+}
+
+fn of_model(model: &Model, held: &[&[u8]]) -> Result<ModelBits> {
+    let mean = |(sum, count): (f64, usize)| sum / count.max(1) as f64;
     let windows: Vec<&[u8]> = held.iter().flat_map(|record| record.chunks(WINDOW)).collect();
-    let (sum, count) = of_windows(model, &windows)?;
     let streams = held.iter().map(|record| of_stream(model, record)).collect::<Result<Vec<_>>>()?;
-    let (all, bases) = streams.into_iter().fold((0.0, 0), |(a, n), (b, m)| (a + b, n + m));
-    Ok(BitsPerBase { bases, markov, windows: sum / count.max(1) as f64, stream: all / bases.max(1) as f64 })
+    let stream = streams.into_iter().fold((0.0, 0), |(a, n), (b, m)| (a + b, n + m));
+    Ok(ModelBits { windows: mean(of_windows(model, &windows)?), stream: mean(stream) })
 }
 
 /// The sum of bits over windows, and the bases that were told.
@@ -97,7 +110,7 @@ fn rows(model: &Model) -> Options {
 /// Adds the bits of bases that were told.
 fn add((sum, count): &mut (f64, usize), said: &[[f64; 4]], next: &[u32]) {
     for (said, &token) in said.iter().zip(next) {
-        if let Some(base) = unspool_model::dna::base(token) {
+        if let Some(base) = dna::base(token) {
             *sum -= said[base] * std::f64::consts::LOG2_E;
             *count += 1;
         }

@@ -15,8 +15,10 @@ use super::features::Features;
 /// Newton steps, and steps of conjugate gradients in each, at most.
 const STEPS: usize = 60;
 const INNER: usize = 250;
-/// The largest gradient of a minimum, of that at the start.
-const DONE: f64 = 1e-6;
+/// How small the gradient is where a fit ends, as a share of that at the start: at the minimum, and near enough to it to
+/// choose by.
+pub(super) const EXACT: f64 = 1e-6;
+pub(super) const NEAR: f64 = 1e-3;
 /// Parts that rows are shared in.
 const PARTS: usize = 32;
 
@@ -28,8 +30,8 @@ pub(super) struct Logistic {
 }
 
 impl Logistic {
-    /// The minimum for these cases. `c`: what cases weigh against the penalty.
-    pub(super) fn fit(features: &Features, labels: &[bool], c: f64) -> Self {
+    /// The minimum for these cases. `c`: what cases weigh against the penalty; `done`: [`EXACT`] or [`NEAR`].
+    pub(super) fn fit(features: &Features, labels: &[bool], (c, done): (f64, f64)) -> Self {
         let problem = Problem { features, labels, c };
         let mut weights = vec![0.0; features.width + 1];
         let mut margins = vec![0.0; features.len()];
@@ -38,7 +40,7 @@ impl Logistic {
             let gradient = problem.gradient(&weights, &margins);
             let size = dot(&gradient, &gradient).sqrt();
             let start = *start.get_or_insert(size);
-            if size <= DONE * start {
+            if size <= done * start {
                 break;
             }
             let step = problem.newton(&margins, &gradient, (0.1_f64).min((size / start).sqrt()) * size);
@@ -210,12 +212,12 @@ mod tests {
     fn the_minimum_is_found() {
         for (rows, c) in [(200, 0.1), (200, 100.0), (5000, 0.01)] {
             let (features, labels) = problem(rows);
-            let fitted = Logistic::fit(&features, &labels, c);
+            let fitted = Logistic::fit(&features, &labels, (c, EXACT));
             let problem = Problem { features: &features, labels: &labels, c };
             let gradient = problem.gradient(&fitted.weights, &fitted.margins(&features));
             let start = problem.gradient(&[0.0; 6], &vec![0.0; rows]);
             let size = |g: &[f64]| dot(g, g).sqrt();
-            assert!(size(&gradient) <= DONE * size(&start), "{rows} {c}: {} of {}", size(&gradient), size(&start));
+            assert!(size(&gradient) <= EXACT * size(&start), "{rows} {c}: {} of {}", size(&gradient), size(&start));
             assert!(fitted.weights[0] > 0.0 && fitted.weights[3] < 0.0);
         }
     }
@@ -225,7 +227,7 @@ mod tests {
     fn two_cases_by_hand() {
         let mut features = Features::new(1);
         [[1.0], [-1.0]].iter().for_each(|row| features.push_dense(row));
-        let fitted = Logistic::fit(&features, &[true, false], 3.0);
+        let fitted = Logistic::fit(&features, &[true, false], (3.0, EXACT));
         let (mut low, mut high) = (0.0_f64, 10.0);
         for _ in 0..80 {
             let middle = 0.5 * (low + high);

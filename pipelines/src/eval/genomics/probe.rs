@@ -10,7 +10,7 @@ use super::{
     embeddings,
     features::Features,
     kmers,
-    logistic::Logistic,
+    logistic::{EXACT, Logistic, NEAR},
     score::{Classified, auc},
     task::{Case, Task},
 };
@@ -52,7 +52,7 @@ pub fn probe(task: &Task, models: &[&Model]) -> Result<Columns> {
     let factors = counts[0].by_maximum();
     counts.iter_mut().for_each(|counts| counts.scale(&factors, &vec![0.0; factors.len()]));
     let labels = parts.map(|cases| labels(cases));
-    let found = Logistic::fit(&counts[0], &labels[0], KMER_C).margins(&counts[2]);
+    let found = Logistic::fit(&counts[0], &labels[0], (KMER_C, EXACT)).margins(&counts[2]);
     let kmers = Probed { test: Classified::of(&found, &labels[2]), chosen: None };
     let each = models.iter().map(|model| of_model(model, parts, (&counts, &labels)));
     Ok(Columns { kmers, models: each.collect::<Result<_>>()? })
@@ -104,13 +104,13 @@ fn chosen(layers: &[usize], features: &[Parts<Features>], labels: &Parts<Vec<boo
         let (thin, kept) = parts[0].thinned(THINNED);
         let thin_labels: Vec<bool> = kept.iter().map(|&row| labels[0][row]).collect();
         for c in CS {
-            let score = auc(&Logistic::fit(&thin, &thin_labels, c).margins(&parts[1]), &labels[1]);
+            let score = auc(&Logistic::fit(&thin, &thin_labels, (c, NEAR)).margins(&parts[1]), &labels[1]);
             if score > best.0 {
                 best = (score, at, c);
             }
         }
     }
     let (_, at, c) = best;
-    let margins = Logistic::fit(&features[at][0], &labels[0], c).margins(&features[at][2]);
+    let margins = Logistic::fit(&features[at][0], &labels[0], (c, EXACT)).margins(&features[at][2]);
     Probed { test: Classified::of(&margins, &labels[2]), chosen: Some((layers[at], c)) }
 }

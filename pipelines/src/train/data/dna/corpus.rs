@@ -77,8 +77,11 @@ impl Corpus {
     }
 }
 
+/// Takes a record: its place, and its bases.
+type Add<'a> = dyn FnMut(&str, &[u8]) -> Result<(), DataError> + 'a;
+
 /// Whole records of a file of reads or contigs.
-fn records(path: &Path, add: &mut dyn FnMut(&str, &[u8]) -> Result<(), DataError>) -> Result<(), DataError> {
+fn records(path: &Path, add: &mut Add<'_>) -> Result<(), DataError> {
     let columns = Some(["id", "start", "last", "sequence"].map(str::to_owned).to_vec());
     let mut decoder = reads::decoder(path, &ReadOptions { columns, ..ReadOptions::default() })?;
     let mut bases = vec![];
