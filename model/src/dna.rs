@@ -12,6 +12,8 @@ pub const VOCAB: usize = 16;
 pub const BASES: [u8; 4] = *b"ACGT";
 /// The token of the first of [`BASES`]; the others follow it.
 pub const FIRST_BASE: usize = 7;
+/// The token that a classifier speaks after: `[CLS]`.
+pub const CLS: u32 = 0;
 /// The token of a base that stands for any other.
 pub(crate) const N: u8 = 11;
 /// Not a base.

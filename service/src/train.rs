@@ -1,6 +1,7 @@
 //! `unspool train`: a training file becomes a run in a folder, which can be interrupted and gone on with.
 
 mod card;
+mod classify;
 pub(crate) mod finetune;
 mod plot;
 

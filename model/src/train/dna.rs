@@ -48,9 +48,28 @@ impl DnaBatch {
             batch.targets.extend(sequence.iter().skip(1).map(target));
             batch.targets.resize(batch.tokens.len(), NONE);
         }
-        let weight = 1.0 / batch.told().max(1) as f32;
-        batch.weights = vec![weight; batch.tokens.len()];
+        batch.weigh();
         batch
+    }
+
+    /// Packs sequences that belong to classes, numbered from 0 to 3. What is to be told is the class alone, after a
+    /// [`dna::CLS`] at each sequence's end: outputs of bases become those of classes.
+    pub fn classes<'a>(cases: impl IntoIterator<Item = (&'a [u32], usize)>) -> Self {
+        let mut batch = Self { offsets: vec![0], ..Self::default() };
+        for (sequence, class) in cases {
+            batch.tokens.extend_from_slice(sequence);
+            batch.targets.resize(batch.tokens.len(), NONE);
+            batch.tokens.push(dna::CLS);
+            batch.targets.push(i32::try_from(class.min(dna::BASES.len() - 1)).unwrap_or(NONE));
+            batch.offsets.push(batch.tokens.len());
+        }
+        batch.weigh();
+        batch
+    }
+
+    /// Every term weighs the same.
+    fn weigh(&mut self) {
+        self.weights = vec![1.0 / self.told().max(1) as f32; self.tokens.len()];
     }
 
     /// Makes a token an N to the model; what is to be told of it stays. Models that see a few of these learn less by heart.
@@ -102,6 +121,8 @@ pub struct DnaWeights<T = f32> {
     pub config: Config,
     /// The backbone, with `lm_head`.
     pub backbone: Backbone<T>,
+    /// The labels of a classifier's classes; none where the next base is told.
+    pub classes: Vec<String>,
 }
 
 impl DnaWeights {
@@ -112,7 +133,7 @@ impl DnaWeights {
     pub fn fresh(config: &Config, seed: u64) -> Result<Self> {
         let config = Config { vocab: dna::VOCAB, tie_embeddings: false, ..config.clone() };
         let backbone = init::fresh(&config, seed)?;
-        Ok(Self { config, backbone })
+        Ok(Self { config, backbone, classes: vec![] })
     }
 
     /// Reads a DNA model's directory. A head that is tied to the embedding becomes one of its own.
@@ -131,7 +152,25 @@ impl DnaWeights {
         checkpoint.tensors.finish()?;
         config.tie_embeddings = false;
         backbone.lm_head.get_or_insert_with(|| backbone.embedding.clone());
-        Ok(Self { config, backbone })
+        let classes = checkpoint.config.raw.get("unspool").and_then(|ours| ours.get("classes")).cloned();
+        let classes = classes.and_then(|classes| serde_json::from_value(classes).ok()).unwrap_or_default();
+        Ok(Self { config, backbone, classes })
+    }
+
+    /// The same model with a head that tells classes and knows nothing yet. Labels: two to four of them.
+    ///
+    /// # Errors
+    /// When there are fewer or more.
+    pub fn classifier(mut self, classes: Vec<String>) -> Result<Self> {
+        if !(2..=dna::BASES.len()).contains(&classes.len()) {
+            return Err(Error::Input(format!("{} classes: a classifier of DNA has 2 to 4", classes.len())));
+        }
+        let rows = dna::FIRST_BASE * self.config.d..(dna::FIRST_BASE + dna::BASES.len()) * self.config.d;
+        if let Some(head) = &mut self.backbone.lm_head {
+            head[rows].fill(0.0);
+        }
+        self.classes = classes;
+        Ok(self)
     }
 
     /// Writes the model's directory: matrices in bf16 where `narrow`, all else in f32.
@@ -141,6 +180,9 @@ impl DnaWeights {
     pub fn save(&self, dir: &Path, name: &str, narrow: bool) -> Result<()> {
         let mut file = self.config.to_json()?;
         file["unspool"] = json!({"name": name, "front_end": "dna", "trained": true});
+        if !self.classes.is_empty() {
+            file["unspool"]["classes"] = json!(self.classes);
+        }
         checkpoint::save_as(dir, &file, &self.backbone.tensors(&self.config), narrow)
     }
 }
@@ -190,7 +232,7 @@ impl Objective for DnaWeights {
         let mut tensors = tensors.into_iter();
         let backbone = Backbone::build(&self.config, |_| Ok(tensors.next().unwrap_or_default()))?;
         backbone.check(&self.config)?;
-        Ok(Self { config: self.config.clone(), backbone })
+        Ok(Self { config: self.config.clone(), backbone, classes: self.classes.clone() })
     }
 
     fn loss(&self, batch: &DnaBatch, team: &Arc<Team>) -> Result<f64> {
@@ -240,7 +282,7 @@ pub(super) fn gradients<T: Real>(
     linear::backward_x(team, &head, &d_outputs, Target { values: &mut d_hidden, stride: d, accumulate: false });
     let mut gradients = backbone.backward_rows(&tape, &d_hidden)?.weights;
     gradients.lm_head = Some(d_head.weight);
-    Ok((loss, DnaWeights { config: weights.config.clone(), backbone: gradients }))
+    Ok((loss, DnaWeights { config: weights.config.clone(), backbone: gradients, classes: vec![] }))
 }
 
 /// The cross-entropy in bits, and its gradient for the outputs `[t, vocab]`.

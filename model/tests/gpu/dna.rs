@@ -37,7 +37,7 @@ fn error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
 }
 
 fn check(gpu: &Arc<Gpu>, config: &Config, (rows, tolerance): (Weights, f64)) {
-    let weights = DnaWeights { config: config.clone(), backbone: init::scattered(config, 3).unwrap() };
+    let weights = DnaWeights { config: config.clone(), backbone: init::scattered(config, 3).unwrap(), classes: vec![] };
     let batches = [batch(&[64, 1, 129, 0, 300], 1), batch(&[7, 1200], 2)];
     let mut cpu = CpuTrainer::new(weights.clone(), Arc::new(Team::new(4).unwrap())).unwrap();
     let mut cuda = CudaTrainer::new(&weights, Arc::clone(gpu), rows).unwrap();

@@ -5,6 +5,7 @@
 //! (*E. coli* from 70 to 80 % of its genome; a task's dev split), never on what is reported (the last 20 %; the test split).
 
 mod bits;
+mod classify;
 mod embeddings;
 mod features;
 mod kmers;
@@ -17,6 +18,7 @@ mod task;
 
 pub use self::{
     bits::{BitsPerBase, ModelBits, bits_per_base},
+    classify::{classify, judge},
     embeddings::random_twin,
     markov::{MOST_ORDER, Markov},
     probe::{Columns, Probed, probe},

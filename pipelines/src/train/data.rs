@@ -28,6 +28,7 @@
 
 mod business;
 mod chaos;
+pub mod classes;
 mod compose;
 mod counts;
 pub mod dna;

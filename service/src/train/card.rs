@@ -50,6 +50,15 @@ fn of_series(config: &TrainConfig) -> (&'static str, String, String, String) {
 
 /// As [`of_series`].
 fn of_dna(dna: &DnaOptions, lines: &[Line]) -> (&'static str, String, String, String) {
+    if dna.sources.is_empty() {
+        let what = "A classifier of DNA that was trained on from another model";
+        return (
+            what,
+            "labelled sequences, both strands".into(),
+            "classes are told after [CLS]".into(),
+            "see test.csv.".into(),
+        );
+    }
     let part = |source: &DnaSource| {
         let (from, to) = source.take;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();

@@ -156,3 +156,39 @@ fn a_run_leaves_a_dna_model_that_embeds() {
     write(folder.path(), "from.toml", &TINY_DNA.replace("[model]\nd = 16\nlayers = 2\nn = 4", "from = \"run/best\""));
     succeed(folder.path(), "train from.toml --output more --device cpu -q");
 }
+
+/// Sequences with one word or another are told apart after a few steps, and judged on others.
+#[test]
+fn a_dna_model_becomes_a_classifier() {
+    let folder = folder();
+    succeed(folder.path(), "init --arch mamba1 --d-model 16 --layers 2 dna");
+    let table = |seed: usize, count: usize| {
+        let case = |i: usize| {
+            let base = |k: usize| char::from(b"ACGT"[(i * 7919 + seed * 104_729 + k * k * 31 + k) / 5 % 4]);
+            let filler: String = (0..12).map(base).collect();
+            let (word, label) = if i % 2 == 0 { ("CGCGCG", "island") } else { ("ATATAT", "sea") };
+            format!("{filler}{word},{label}\n")
+        };
+        format!("sequence,label\n{}", (0..count).map(case).collect::<String>())
+    };
+    for (name, seed) in [("train.csv", 0), ("dev.csv", 1), ("test.csv", 2)] {
+        write(folder.path(), name, &table(seed, 60));
+    }
+    let tune = "finetune train.csv --classify --model dna --dev dev.csv --test test.csv --output run --device cpu -q";
+    let done = succeed(folder.path(), &format!("{tune} --steps 60 --patches 600 --rate 1e-2"));
+    let said = done.stdout.lines().last().unwrap();
+    assert!(said.starts_with("run/best: AUC ") && said.ends_with(" on 60 of test.csv"), "{said}");
+    let mcc: f64 = said.split("MCC ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(mcc > 0.8, "{said}");
+    let test = fs::read_to_string(folder.path().join("run/test.csv")).unwrap();
+    assert!(test.starts_with("label,island,sea\nisland,0.") && test.lines().count() == 61, "{test}");
+    assert!(fs::read_to_string(folder.path().join("run/best/config.json")).unwrap().contains("\"island\""));
+    let check = |arguments: &str, expected: &str| {
+        let refused = unspool(folder.path(), &format!("finetune train.csv --classify --output more {arguments}"));
+        assert!(refused.code != Some(0) && refused.stderr.contains(expected), "{}", refused.stderr);
+    };
+    check("", "--model");
+    check("--model nowhere", "nowhere");
+    write(folder.path(), "other.csv", "sequence,label\nACGT,lake\n");
+    check("--model dna --test other.csv", "'lake' is none of the classes island, sea");
+}

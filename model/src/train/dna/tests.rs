@@ -15,7 +15,7 @@ fn team() -> Arc<Team> {
 }
 
 fn weights() -> DnaWeights {
-    DnaWeights { config: config(), backbone: init::scattered(&config(), 3).unwrap() }
+    DnaWeights { config: config(), backbone: init::scattered(&config(), 3).unwrap(), classes: vec![] }
 }
 
 fn batch(sequences: &[&str]) -> DnaBatch {
@@ -45,6 +45,7 @@ fn gradients_are_those_of_finite_differences() {
     let wide = |weights: &DnaWeights| DnaWeights {
         config: config(),
         backbone: weights.backbone.map(&config(), |&w| f64::from(w)).unwrap(),
+        classes: vec![],
     };
     let weights = wide(&weights());
     let (value, mut found) = gradients(&weights, &batch, &team()).unwrap();
@@ -108,6 +109,29 @@ fn a_model_learns_a_word() {
     (1..80).for_each(|i| trainer.step(std::slice::from_ref(&batch), &step(i)).unwrap());
     let after = trainer.loss(&batch).unwrap();
     assert!((1.5..2.5).contains(&before) && after < 0.5, "{before} to {after}");
+}
+
+/// Which of two letters a sequence begins with: told at its end, and after a reload the same.
+#[test]
+fn a_classifier_learns_what_a_sequence_began_with() {
+    let weights = DnaWeights::fresh(&config(), 1).unwrap().classifier(vec!["no".into(), "yes".into()]).unwrap();
+    let sequences: Vec<Vec<u32>> = ["ACGTTACG", "CCGTTACG", "AGGCATTA", "CGGCATTA", "ATTTGCCA", "CTTTGCCA"]
+        .map(|bases| dna::tokens(bases.as_bytes()).unwrap())
+        .into();
+    let cases = sequences.iter().enumerate().map(|(i, sequence)| (&sequence[..], i % 2));
+    let batch = DnaBatch::classes(cases);
+    assert_eq!((batch.len(), batch.told(), batch.tokens[8], batch.targets[17]), (54, 6, dna::CLS, 1));
+    let mut trainer = CpuTrainer::new(weights.clone(), team()).unwrap();
+    let step =
+        |step| AdamStep { step, rate: 2e-2, beta1: 0.9, beta2: 0.98, eps: 1e-8, decay: 0.0, clip: 1.0, keep: 0.0 };
+    assert!((trainer.loss(&batch).unwrap() - 2.0).abs() < 1e-6, "four outputs that know nothing are two bits");
+    (1..120).for_each(|i| trainer.step(std::slice::from_ref(&batch), &step(i)).unwrap());
+    assert!(trainer.loss(&batch).unwrap() < 0.2, "{}", trainer.loss(&batch).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let trained = weights.replaced(trainer.moments().unwrap().weights).unwrap();
+    trained.save(&dir.path().join("model"), "tiny", false).unwrap();
+    assert_eq!(DnaWeights::load(&dir.path().join("model")).unwrap(), trained);
+    assert!(weights.classifier(vec!["one".into()]).unwrap_err().to_string().contains("2 to 4"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A logistic probe on a task: on k-mers, on a frozen model's embeddings, and on both side by side.
 //!
 //! K-mers are counts of words of 3, 4 and 5 bases, scaled by their maximum, with C = 0.1: the baseline that the data's own
-//! notes state. Embeddings are standardised; their layer and C are chosen by the dev split's AUC, on a thinned training split.
+//! notes state. Embeddings are standardised; their layer and then C are chosen by the dev split's AUC, on a thinned training
+//! split.
 
 use unspool_model::Model;
 
@@ -19,6 +20,8 @@ use super::{
 const KMER_C: f64 = 0.1;
 /// C that are tried for embeddings.
 const CS: [f64; 4] = [1e-3, 1e-2, 0.1, 1.0];
+/// The C that layers are chosen with.
+const LAYER_C: f64 = 0.01;
 /// What standardised embeddings are multiplied by beside k-mers, whose largest counts are 1.
 const BESIDE: f64 = 0.1;
 /// Training cases that layer and C are chosen with, at most.
@@ -97,20 +100,16 @@ fn of_model(
     Ok([alone, chosen(&layers, &beside, labels)])
 }
 
-/// The scores with the layer and the C that the dev split's AUC is highest with.
+/// The scores with the layer and then the C that the dev split's AUC is highest with.
 fn chosen(layers: &[usize], features: &[Parts<Features>], labels: &Parts<Vec<bool>>) -> Probed {
-    let mut best = (f64::NEG_INFINITY, 0, CS[0]);
-    for (at, parts) in features.iter().enumerate() {
+    let score = |parts: &Parts<Features>, c: f64| {
         let (thin, kept) = parts[0].thinned(THINNED);
         let thin_labels: Vec<bool> = kept.iter().map(|&row| labels[0][row]).collect();
-        for c in CS {
-            let score = auc(&Logistic::fit(&thin, &thin_labels, (c, NEAR)).margins(&parts[1]), &labels[1]);
-            if score > best.0 {
-                best = (score, at, c);
-            }
-        }
-    }
-    let (_, at, c) = best;
+        auc(&Logistic::fit(&thin, &thin_labels, (c, NEAR)).margins(&parts[1]), &labels[1])
+    };
+    let most = |scores: Vec<f64>| (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
+    let at = most(features.iter().map(|parts| score(parts, LAYER_C)).collect());
+    let c = CS[most(CS.iter().map(|&c| score(&features[at], c)).collect())];
     let margins = Logistic::fit(&features[at][0], &labels[0], (c, EXACT)).margins(&features[at][2]);
     Probed { test: Classified::of(&margins, &labels[2]), chosen: Some((layers[at], c)) }
 }

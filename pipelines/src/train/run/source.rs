@@ -8,7 +8,7 @@ use unspool_model::{
 };
 
 use super::{TrainConfig, TrainError};
-use crate::train::data::{Windows, dna::DnaData};
+use crate::train::data::{Windows, classes::ClassData, dna::DnaData};
 
 /// Where batches come from: a function of the step alone, so that a run can go on anywhere.
 pub trait BatchSource<B>: Send + Sync {
@@ -62,6 +62,16 @@ impl BatchSource<SeriesBatch> for SeriesBatches {
 impl BatchSource<DnaBatch> for DnaData {
     fn batches(&self, step: u64) -> Result<Vec<DnaBatch>, TrainError> {
         Ok(self.batches(step))
+    }
+
+    fn validation(&self) -> &[(DnaBatch, f64)] {
+        self.validation()
+    }
+}
+
+impl BatchSource<DnaBatch> for ClassData {
+    fn batches(&self, step: u64) -> Result<Vec<DnaBatch>, TrainError> {
+        Ok(vec![self.batch(step)])
     }
 
     fn validation(&self) -> &[(DnaBatch, f64)] {
