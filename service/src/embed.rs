@@ -26,11 +26,6 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
         return Err(Error::Usage("--output: CSV cannot hold embeddings: name a .parquet file".into()));
     }
     let kind = input::kind(&args.inputs)?;
-    if kind == Kind::Reads && args.model.is_none() {
-        let problem = "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then \
-                       name it with --model DIR";
-        return Err(Error::Usage(problem.into()));
-    }
     if kind == Kind::Series && args.both_strands {
         return Err(Error::Usage("--both-strands: series have one direction; leave it out".into()));
     }
@@ -39,7 +34,10 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
             "--region: regions are of indexed FASTA and BAM files; leave it out for series".into(),
         ));
     }
-    let model = model::load(args.model.as_deref(), &args.run)?;
+    let model = match (&args.model, kind) {
+        (None, Kind::Reads) => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
+        (dir, _) => model::load(dir.as_deref(), &args.run)?,
+    };
     fits(&model, kind)?;
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its embeddings mean little", model.info().name));

@@ -38,8 +38,8 @@ pub(crate) enum EvalCommand {
     Embed(EvalEmbedArgs),
     /// Judge a DNA model: bits per base beside Markov models, and a probe beside k-mers and published models
     #[command(
-        after_help = "Examples:\n  unspool eval genomics genomics --model dna-1 --output figures.json\n  unspool eval genomics \
-                            genomics --tasks ecoli_coding_150\n\nBits per base of the last 20 % of E. coli, beside Markov \
+        after_help = "Examples:\n  unspool eval genomics data/genomics --output figures.json\n  unspool eval genomics \
+                            data/genomics --model my-model --tasks ecoli_coding_150\n\nBits per base of the last 20 % of E. coli, beside Markov \
                             models of interpolated counts of the first 70 %. A logistic probe on mean embeddings of both \
                             strands, alone and joined with counts of 3- to 5-mers, beside those alone and the same network \
                             with random weights: the nine GUE tasks and coding E. coli, each by its own splits. Layer and \

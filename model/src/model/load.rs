@@ -21,6 +21,10 @@ pub(crate) const SERIES: (&str, &[u8]) =
 const SERIES_1: (&str, &[u8]) =
     (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
 
+/// The DNA model inside the library.
+const DNA: (&str, &[u8]) =
+    (include_str!("../../weights/dna-1/config.json"), include_bytes!("../../weights/dna-1/model.safetensors"));
+
 impl Model {
     /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
     ///
@@ -39,6 +43,14 @@ impl Model {
     /// When the options ask for what the machine or this program lacks.
     pub fn series(options: RunOptions) -> Result<Self> {
         Self::built_in(SERIES, options)
+    }
+
+    /// The DNA model inside the library, dna-1: one token a base, and the probabilities of the next one.
+    ///
+    /// # Errors
+    /// When the options ask for what the machine or this program lacks.
+    pub fn dna(options: RunOptions) -> Result<Self> {
+        Self::built_in(DNA, options)
     }
 
     /// The series model that this library had before, for sessions that were begun with it.

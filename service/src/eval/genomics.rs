@@ -21,9 +21,9 @@ use crate::{
 pub(crate) struct EvalGenomicsArgs {
     /// The folder of genomics data, which holds classification/ and genomes/
     dir: PathBuf,
-    /// A DNA model's directory; without it k-mers are probed, and Markov models measured
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// A DNA model's directory, dna-1 for the built-in one, or none: then k-mers are probed and Markov models measured
+    #[arg(long, value_name = "NAME|DIR", default_value = "dna-1")]
+    model: String,
     /// Only these tasks, such as tf_human_0,ecoli_coding_150; `none` for bits per base alone (default: all ten)
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     tasks: Vec<String>,
@@ -54,7 +54,8 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
         fs::write(path, "").map_err(io(path))?; // now, not after minutes
     }
     let options = model::options(args.device, args.threads);
-    let model = args.model.as_deref().map(|dir| model::open(Some(dir), options)).transpose()?;
+    let named = Some(args.model.as_str()).filter(|name| *name != "none");
+    let model = named.map(|name| model::by_name(Some(name), options)).transpose()?;
     if let Some(warning) = model.as_ref().and_then(model::fell_back) {
         say(&format!("warning: {warning}"));
     }
