@@ -3,7 +3,7 @@
 use std::fs;
 
 use arrow::{
-    array::{Array, AsArray},
+    array::AsArray,
     datatypes::{Float32Type, UInt64Type},
 };
 
