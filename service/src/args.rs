@@ -154,7 +154,7 @@ pub(crate) struct EmbedArgs {
     /// FASTA, FASTQ, SAM, BAM (also gzipped); or series: CSV, TSF, Parquet
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// The model's directory (default: the built-in model, series-2 for series and dna-1 for DNA)
+    /// The model's directory (default: the built-in model, series-3 for series and dna-1 for DNA)
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// The Parquet file to write
