@@ -166,7 +166,7 @@ fn a_dna_model_becomes_a_classifier() {
         let case = |i: usize| {
             let base = |k: usize| char::from(b"ACGT"[(i * 7919 + seed * 104_729 + k * k * 31 + k) / 5 % 4]);
             let filler: String = (0..12).map(base).collect();
-            let (word, label) = if i % 2 == 0 { ("CGCGCG", "island") } else { ("ATATAT", "sea") };
+            let (word, label) = if i.is_multiple_of(2) { ("CGCGCG", "island") } else { ("ATATAT", "sea") };
             format!("{filler}{word},{label}\n")
         };
         format!("sequence,label\n{}", (0..count).map(case).collect::<String>())
