@@ -91,7 +91,7 @@ fn report(gpu: &Arc<Gpu>, name: &str, config: &Config, (lengths, rows): (&[usize
 fn training(gpu: &Arc<Gpu>, config: &Config, rows: Weights) -> Result<Training> {
     let MixerConfig::Mamba1 { d_in, n, k, r, .. } = config.mixer else { unreachable!("the cases are Mamba-1") };
     let &Config { d, layers, vocab, norm_eps: eps, linear_bias, conv_bias, .. } = config;
-    let shape = Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias, series: None };
+    let shape = Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias, series: None, head: None };
     let precision = if rows == Weights::F32 { Precision::F32 } else { Precision::Bf16 };
     Ok(Training::new(Arc::clone(gpu), shape, precision)?)
 }

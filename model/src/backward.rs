@@ -152,6 +152,18 @@ impl<T: Real> CpuBackbone<T> {
         Ok(Gradients { weights: Backbone { embedding, layers, norm_f, lm_head }, rows: dx })
     }
 
+    /// As [`Self::forward_rows`], of tokens too; with them the gradients have the embedding's.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary, or the lengths do not fit.
+    pub fn forward_packed(&self, batch: &Packed<'_>) -> Result<(Vec<T>, Tape<T>)> {
+        let (hidden, mut tape) = self.forward_rows(self.embedded(&batch.input)?, batch.offsets)?;
+        if let Input::Tokens(tokens) = batch.input {
+            tape.tokens = tokens.to_vec();
+        }
+        Ok((hidden, tape))
+    }
+
     fn embedded(&self, input: &Input<'_>) -> Result<Vec<T>> {
         let d = self.config.d;
         match input {
@@ -181,11 +193,7 @@ impl Trainable for CpuBackbone {
     }
 
     fn forward(&self, batch: &Packed<'_>) -> Result<(Vec<f32>, Tape)> {
-        let (hidden, mut tape) = self.forward_rows(self.embedded(&batch.input)?, batch.offsets)?;
-        if let Input::Tokens(tokens) = batch.input {
-            tape.tokens = tokens.to_vec();
-        }
-        Ok((hidden, tape))
+        self.forward_packed(batch)
     }
 
     fn backward(&self, tape: &Tape, d_hidden: &[f32]) -> Result<Gradients> {

@@ -1,6 +1,7 @@
 //! Embeddings of reads, contigs and series: one row a record, a window or a token.
 
 mod pooling;
+mod spans;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,11 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
 use unspool_model::{Front, Model, Options, Output, Pool, Pooled, State};
 
-pub use self::pooling::{ParsePoolingError, Pooling};
 use self::table::{Span, Table};
+pub use self::{
+    pooling::{ParsePoolingError, Pooling},
+    spans::{EmbedSpans, FeatureSpans, SpanOptions, Spans},
+};
 use crate::{
     End, Error, Job, Result, Scheduler, Sequence, Step, Worker,
     featurise::{ReadsFeaturiser, Record, SeriesFeaturiser},

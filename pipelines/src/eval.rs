@@ -7,6 +7,7 @@ pub mod benchmark;
 pub mod calibration;
 pub mod embed;
 pub mod endless;
+pub mod genomics;
 mod metric;
 pub mod nab;
 mod naive;

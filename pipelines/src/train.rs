@@ -11,9 +11,12 @@ use std::path::PathBuf;
 
 pub use self::{
     config::{ModelOptions, TrainConfig, TrainOptions},
-    data::{DataError, DataOptions, SeriesData, Windows},
+    data::{
+        DataError, DataOptions, SeriesData, Windows,
+        dna::{DnaData, DnaOptions, DnaSource},
+    },
     log::{Line, read as read_log},
-    run::{Run, RunLimits, Summary, WindowSource},
+    run::{BatchSource, Run, RunLimits, SeriesBatches, Summary, WindowSource},
 };
 
 /// Why training cannot begin or go on.

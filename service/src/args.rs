@@ -140,7 +140,7 @@ pub(crate) enum Command {
     /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
     #[command(after_help = STREAM_HELP)]
     Stream(Box<StreamArgs>),
-    /// Train a series model, from random weights or from another model's
+    /// Train a series or a DNA model, from random weights or from another model's
     #[command(after_help = crate::train::HELP)]
     Train(TrainArgs),
     /// Train a series model on with your own series
@@ -154,7 +154,7 @@ pub(crate) struct EmbedArgs {
     /// FASTA, FASTQ, SAM, BAM (also gzipped); or series: CSV, TSF, Parquet
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// The model's directory [default for series: the built-in model]
+    /// The model's directory (default: the built-in model, series-3 for series and dna-1 for DNA)
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// The Parquet file to write
@@ -166,6 +166,9 @@ pub(crate) struct EmbedArgs {
     /// Layer K, as in the published hidden_states: 0 is the embedding (default: the last, after the final norm)
     #[arg(long, value_name = "K")]
     pub(crate) layer: Option<usize>,
+    /// DNA: the mean of both strands' embeddings, with --pool mean or window:N, or --features
+    #[arg(long)]
+    pub(crate) both_strands: bool,
     /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA or BAM
     #[arg(long)]
     pub(crate) region: Option<String>,

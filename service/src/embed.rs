@@ -1,7 +1,12 @@
 //! `unspool embed`.
 
+use std::sync::Arc;
+
 use unspool_model::{Front, Model, Options};
-use unspool_pipelines::{Embed, EmbedOptions, Pooling};
+use unspool_pipelines::{
+    Embed, EmbedOptions, Job, Pooling,
+    embed::{EmbedSpans, SpanOptions, Spans},
+};
 
 use crate::{
     args::EmbedArgs,
@@ -21,27 +26,22 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
         return Err(Error::Usage("--output: CSV cannot hold embeddings: name a .parquet file".into()));
     }
     let kind = input::kind(&args.inputs)?;
-    if kind == Kind::Reads && args.model.is_none() {
-        let problem = "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then \
-                       name it with --model DIR";
-        return Err(Error::Usage(problem.into()));
+    if kind == Kind::Series && args.both_strands {
+        return Err(Error::Usage("--both-strands: series have one direction; leave it out".into()));
     }
     if kind == Kind::Series && args.region.is_some() {
         return Err(Error::Usage(
             "--region: regions are of indexed FASTA and BAM files; leave it out for series".into(),
         ));
     }
-    let model = model::load(args.model.as_deref(), &args.run)?;
+    let model = match (&args.model, kind) {
+        (None, Kind::Reads) => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
+        (dir, _) => model::load(dir.as_deref(), &args.run)?,
+    };
     fits(&model, kind)?;
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its embeddings mean little", model.info().name));
     }
-    let options = EmbedOptions {
-        pooling: args.pool,
-        layer: args.layer,
-        pack_tokens: model::batch_tokens(&args.run, &model),
-        max_sequences: max_sequences(&model, &args)?,
-    };
     let layer = args.layer.unwrap_or(model.info().config.layers);
     let said = [("command", "embed".to_owned()), ("pool", args.pool.to_string()), ("layer", layer.to_string())];
     let metadata = run::metadata(&model, &said);
@@ -49,8 +49,28 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
         Kind::Reads => Inputs::reads(args.inputs.clone(), args.region.clone()),
         Kind::Series => Inputs::series(&args.inputs, &args.columns)?,
     };
-    let job = Box::new(Embed::new(model, options)?);
+    let job = job(model, &args)?;
     run::run(Plan { job, paths: args.inputs, inputs, output: Some(args.output), metadata }, &args.run)
+}
+
+/// The job that was asked for.
+fn job(model: Arc<Model>, args: &EmbedArgs) -> Result<Box<dyn Job>> {
+    let pack_tokens = model::batch_tokens(&args.run, &model);
+    if args.both_strands {
+        let spans = match args.pool {
+            Pooling::Mean => Spans::Record,
+            Pooling::Window(len) => Spans::Window(len.get()),
+            other => {
+                let problem = format!("--both-strands gives means: --pool mean or window:N, not {other}");
+                return Err(Error::Usage(problem));
+            }
+        };
+        let options = SpanOptions { spans, both_strands: true, layer: args.layer, pack_tokens };
+        return Ok(Box::new(EmbedSpans::new(model, options)?));
+    }
+    let max_sequences = max_sequences(&model, args)?;
+    let options = EmbedOptions { pooling: args.pool, layer: args.layer, pack_tokens, max_sequences };
+    Ok(Box::new(Embed::new(model, options)?))
 }
 
 /// Refuses a model that eats something else than the inputs hold.

@@ -18,13 +18,17 @@ const STATES_BYTES: usize = 4 << 30;
 /// # Errors
 /// When the device is not in this build or not in this machine, or the model cannot be loaded.
 pub(crate) fn load(dir: Option<&Path>, args: &RunArgs) -> Result<Arc<Model>> {
-    let model = open(dir, options(args.device, args.threads))?;
+    Ok(ready(open(dir, options(args.device, args.threads))?, args))
+}
+
+/// Says of a model what its user should know.
+pub(crate) fn ready(model: Model, args: &RunArgs) -> Arc<Model> {
     if let (Some(warning), false) = (fell_back(&model), args.quiet) {
         say(&format!("warning: {warning}"));
     }
     let info = model.info();
     tracing::debug!(name = info.name, digest = %info.digest, route = %info.route, note = info.note, "model loaded");
-    Ok(Arc::new(model))
+    Arc::new(model)
 }
 
 /// The model of a directory, or the built-in one.
@@ -46,6 +50,7 @@ pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> 
     match name {
         None | Some("series-3") => open(None, options),
         Some("series-1") => Ok(Model::series_1(options)?),
+        Some("dna-1") => Ok(Model::dna(options)?),
         Some(dir) => open(Some(Path::new(dir)), options),
     }
 }

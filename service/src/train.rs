@@ -1,6 +1,7 @@
 //! `unspool train`: a training file becomes a run in a folder, which can be interrupted and gone on with.
 
 mod card;
+mod classify;
 pub(crate) mod finetune;
 mod plot;
 
@@ -12,10 +13,13 @@ use std::{
 };
 
 use clap::{Args, value_parser};
-use unspool_model::{Device, train::SeriesWeights};
+use unspool_model::{Device, series::SeriesShape, train::Objective};
 use unspool_pipelines::{
     Cancel,
-    train::{Line, Run, RunLimits, SeriesData, Summary, TrainConfig, TrainError, WindowSource, read_log},
+    train::{
+        BatchSource, DnaData, Line, Run, RunLimits, SeriesBatches, SeriesData, Summary, TrainConfig, TrainError,
+        WindowSource, read_log,
+    },
 };
 
 use crate::{
@@ -52,7 +56,26 @@ series.toml, with the defaults of what may be left out:
   checkpoint_steps = 500
   log_steps = 50
 
-Relative paths start at the file's own folder. RUN holds log.jsonl, loss.svg, checkpoints/ and, at the end, model/ with its card. A run that was killed goes on from its
+dna.toml: a file with [dna] trains a DNA model, causal, one token a base, on the next base; what may be left out as above:
+  name = "dna-1"
+  [model]                            # d, layers, n, seed; or from = "DIR", a DNA model
+  [dna]
+  seed = 1
+  lengths = [[512, 0.25], ..]        # the most bases of a window, and the share of windows; each begins from a fresh state
+  hidden = 0.0                       # share of bases that the model sees as N
+  validation_bases = [8192, 524288]  # of a held-out window, and of all
+  [[dna.sources]]
+  path = "genome.fa.gz"              # FASTA, FASTQ, or CSV with a column `sequence`; half of all windows are of the other strand
+  share = 1.0                        # of a step's bases
+  take = [0.0, 0.7]                  # this part of each record; all of it where left out
+  [[dna.validation]]                 # bits per base of it stand in the log at each checkpoint
+  path = "genome.fa.gz"
+  take = [0.7, 0.8]
+  [train]
+  bases = 65536                      # of a step
+
+Relative paths start at the file's own folder. RUN holds log.jsonl, loss.svg, checkpoints/ and, at the end, model/ with its card; where something is held
+out also best/, the model of the checkpoint with the least loss there. A run that was killed goes on from its
 last checkpoint with the same bits as an undisturbed one on the same device."#;
 
 /// `unspool train`.
@@ -87,12 +110,12 @@ pub(crate) struct LimitArgs {
 }
 
 /// What is trained and where it goes.
-pub(crate) struct Plan {
+pub(crate) struct Plan<W: Objective> {
     pub(crate) config: TrainConfig,
     /// The training file's text, kept with the run.
     pub(crate) text: String,
-    pub(crate) source: Arc<dyn WindowSource>,
-    pub(crate) start: SeriesWeights,
+    pub(crate) source: Arc<dyn BatchSource<W::Batch>>,
+    pub(crate) start: W,
     pub(crate) output: PathBuf,
 }
 
@@ -118,18 +141,29 @@ pub(crate) fn run(args: TrainArgs) -> Result<()> {
     if let Some(real) = &mut config.data.real {
         *real = folder.join(&real);
     }
+    let (sizes, output) = ((config.train.patches, config.train.batches), args.output);
+    if let Some(dna) = config.dna.clone() {
+        let start = config.dna_weights(&folder)?;
+        let source = Arc::new(DnaData::open(dna, &folder, sizes).map_err(TrainError::from)?);
+        return execute(Plan { config, text, source, start, output }, &args.limits);
+    }
     let start = config.weights(&folder)?;
     let shape = &start.shape;
-    let patches = config.train.patches / config.train.batches;
-    let data = SeriesData::new(config.data.clone(), shape.patch, shape.horizon, patches).map_err(TrainError::from)?;
-    execute(Plan { config, text, source: Arc::new(Windows(data)), start, output: args.output }, &args.limits)
+    let data = SeriesData::new(config.data.clone(), shape.patch, shape.horizon, sizes.0 / sizes.1);
+    let source = series(data.map_err(TrainError::from)?, &config, shape);
+    execute(Plan { config, text, source, start, output }, &args.limits)
+}
+
+/// The batches of series data.
+pub(crate) fn series(data: SeriesData, config: &TrainConfig, shape: &SeriesShape) -> Arc<SeriesBatches> {
+    Arc::new(SeriesBatches::new(Arc::new(Windows(data)), shape.clone(), config))
 }
 
 /// Runs a plan: to its end, to the time limit, or until the user interrupts.
 ///
 /// # Errors
 /// As [`run()`].
-pub(crate) fn execute(plan: Plan, args: &LimitArgs) -> Result<()> {
+pub(crate) fn execute<W: Objective + 'static>(plan: Plan<W>, args: &LimitArgs) -> Result<()> {
     let Plan { config, text, source, start, output } = plan;
     keep_config(&config, &text, &output)?;
     if output.join("model").exists() {
@@ -147,8 +181,11 @@ pub(crate) fn execute(plan: Plan, args: &LimitArgs) -> Result<()> {
         let from =
             if training.done() > 0 { format!(", going on after step {}", training.done()) } else { String::new() };
         say(&format!(
-            "{} on {device}: {} steps of {} patches{from}",
-            config.name, config.train.steps, config.train.patches
+            "{} on {device}: {} steps of {} {}{from}",
+            config.name,
+            config.train.steps,
+            config.train.patches,
+            config.unit()
         ));
     }
     let summary = training.run(&limits, &cancel, &mut teller(&config, args.quiet))?;
@@ -156,14 +193,14 @@ pub(crate) fn execute(plan: Plan, args: &LimitArgs) -> Result<()> {
 }
 
 /// What is left to do when the steps are done, or the run is stopped.
-fn finish(
-    training: &Run<'_>,
+fn finish<W: Objective + 'static>(
+    training: &Run<'_, W>,
     (config, output): (&TrainConfig, &Path),
     summary: &Summary,
     cancel: &Cancel,
 ) -> Result<()> {
     let lines = read_log(output)?;
-    write_whole(&output.join("loss.svg"), &plot::loss(&config.name, &lines))?;
+    write_whole(&output.join("loss.svg"), &plot::loss(config, &lines))?;
     if summary.step < summary.steps {
         let place = output.display();
         let saved = summary.step / config.train.checkpoint_steps * config.train.checkpoint_steps;
@@ -212,7 +249,7 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 
 /// Tells of a line of the log.
 fn teller(config: &TrainConfig, quiet: bool) -> impl FnMut(&Line) {
-    let (steps, begun) = (config.train.steps, Instant::now());
+    let (steps, begun, unit) = (config.train.steps, Instant::now(), config.unit());
     let mut first = None;
     move |line| {
         if quiet {
@@ -225,9 +262,10 @@ fn teller(config: &TrainConfig, quiet: bool) -> impl FnMut(&Line) {
         } else {
             String::new()
         };
+        let held = line.validation.map_or(String::new(), |loss| format!("  held out {loss:.4}"));
         let rate = line.patches as f64 / line.seconds.max(1e-9);
         say(&format!(
-            "step {:>6} of {steps}  loss {:.4}  norm {:.2}  rate {:.1e}  {:.0} patches/s{left}",
+            "step {:>6} of {steps}  loss {:.4}{held}  norm {:.2}  rate {:.1e}  {:.0} {unit}/s{left}",
             line.step, line.loss, line.norm, line.rate, rate
         ));
     }

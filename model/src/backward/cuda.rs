@@ -105,7 +105,7 @@ pub(crate) fn shape(config: &Config) -> Result<Shape> {
         return Err(Error::Input("only Mamba-1 mixers can be trained".into()));
     };
     let &Config { d, layers, vocab, norm_eps: eps, linear_bias, conv_bias, .. } = config;
-    Ok(Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias, series: None })
+    Ok(Shape { d, d_in, n, k, r, layers, vocab, eps, linear_bias, conv_bias, series: None, head: None })
 }
 
 impl From<TrainingError> for Error {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Front, Info, Model};
+use super::{Front, Info, Model, bases::BaseHead};
 use crate::{
     Digest, Error, Result,
     checkpoint::Checkpoint,
@@ -20,6 +20,10 @@ pub(crate) const SERIES: (&str, &[u8]) =
 /// The one before it: it encodes the last values of a history anew for each forecast.
 const SERIES_1: (&str, &[u8]) =
     (include_str!("../../weights/series-1/config.json"), include_bytes!("../../weights/series-1/model.safetensors"));
+
+/// The DNA model inside the library.
+const DNA: (&str, &[u8]) =
+    (include_str!("../../weights/dna-1/config.json"), include_bytes!("../../weights/dna-1/model.safetensors"));
 
 impl Model {
     /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
@@ -39,6 +43,14 @@ impl Model {
     /// When the options ask for what the machine or this program lacks.
     pub fn series(options: RunOptions) -> Result<Self> {
         Self::built_in(SERIES, options)
+    }
+
+    /// The DNA model inside the library, dna-1: one token a base, and the probabilities of the next one.
+    ///
+    /// # Errors
+    /// When the options ask for what the machine or this program lacks.
+    pub fn dna(options: RunOptions) -> Result<Self> {
+        Self::built_in(DNA, options)
     }
 
     /// The series model that this library had before, for sessions that were begun with it.
@@ -64,6 +76,7 @@ impl Model {
         let config = checkpoint.config.backbone.clone();
         let weights = checkpoint.backbone()?;
         let Placed { encoder, device, fell_back, cpu } = options.encoder(&config, &weights)?;
+        let bases = (ours.front == Front::Dna && config.vocab >= dna::VOCAB).then(|| BaseHead::new(&weights, config.d));
         drop(weights);
         let series = match ours.front {
             Front::Series => {
@@ -82,7 +95,7 @@ impl Model {
         let note = encoder.note().map(str::to_owned);
         let info =
             Info { name, digest, route, device, fell_back, note, front: ours.front, config, trained: ours.trained };
-        Ok(Self { info, encoder, series })
+        Ok(Self { info, encoder, series, bases })
     }
 }
 

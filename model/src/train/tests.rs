@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use unspool_kernels::cpu::Team;
 
-use super::{cpu::gradients, *};
+use super::{quantiles::gradients, *};
 use crate::{
     Model, Options, RunOptions,
     config::{Config, MixerConfig},
@@ -150,7 +150,7 @@ fn a_saved_model_forecasts_what_the_loss_saw() {
     let observed: Vec<bool> = (0..len).map(|i| i < series.len()).collect();
     let windows = WindowSlices { len, values: &values, known: &known, observed: &observed };
     let batch = SeriesBatch::new(&shape, windows, 1.0, 1).unwrap();
-    let outputs = cpu::outputs(&weights, &batch, &team()).unwrap();
+    let outputs = quantiles::outputs(&weights, &batch, &team()).unwrap();
     let last = &outputs[4 * shape.outputs()..][3 * 3..];
     let (anchor, step) = (f64::from(batch.anchors[4]), f64::from(batch.steps[4]));
     for (ahead, found) in forecast.values.chunks_exact(3).enumerate() {
@@ -196,7 +196,7 @@ fn a_resumed_run_is_the_undisturbed_one() {
         batch
     });
     let mut whole = CpuTrainer::new(weights.clone(), team()).unwrap();
-    let run = |trainer: &mut CpuTrainer, steps: std::ops::Range<u64>| -> Report {
+    let run = |trainer: &mut CpuTrainer<SeriesWeights>, steps: std::ops::Range<u64>| -> Report {
         steps.for_each(|step| trainer.step(&batches, &adam(step + 1)).unwrap());
         trainer.report().unwrap()
     };
@@ -218,7 +218,7 @@ fn more_layers_say_the_same_until_they_are_trained() {
     assert_eq!(deep.backbone.layers.len(), 5);
     assert!(weights.backbone.layers.iter().all(|layer| deep.backbone.layers.contains(layer)));
     let batch = Windows::new(3, 4).batch(&shape, 1);
-    let outputs = |weights: &SeriesWeights| cpu::outputs(weights, &batch, &team()).unwrap();
+    let outputs = |weights: &SeriesWeights| quantiles::outputs(weights, &batch, &team()).unwrap();
     assert_eq!(outputs(&deep), outputs(&weights));
     assert!(weights.deepened(1, 1).unwrap_err().to_string().contains("has 2 already"));
 }

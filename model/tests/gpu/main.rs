@@ -3,6 +3,8 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod dna;
+#[cfg(test)]
 mod series;
 #[cfg(test)]
 mod training;

@@ -7,7 +7,7 @@ use unspool_model::{
     config::{Config, MixerConfig},
     device::Weights,
     series::{Alignment, SeriesShape},
-    train::{AdamStep, CpuTrainer, CudaTrainer, Moments, SeriesBatch, SeriesTrainer, SeriesWeights, WindowSlices},
+    train::{AdamStep, CpuTrainer, CudaTrainer, Moments, SeriesBatch, SeriesWeights, Trainer, WindowSlices},
 };
 
 const STEP: AdamStep =
@@ -56,7 +56,7 @@ fn check(gpu: &Arc<Gpu>, config: &Config, shape: &SeriesShape, (rows, tolerance)
     let batches = [batch(shape, 5, 9), batch(shape, 3, 70)];
     let mut cpu = CpuTrainer::new(weights.clone(), Arc::new(Team::new(4).unwrap())).unwrap();
     let mut cuda = CudaTrainer::new(&weights, Arc::clone(gpu), rows).unwrap();
-    let run = |trainer: &mut dyn SeriesTrainer| {
+    let run = |trainer: &mut dyn Trainer<SeriesBatch>| {
         trainer.step(&batches, &STEP).unwrap();
         (trainer.moments().unwrap(), trainer.report().unwrap())
     };

@@ -1,6 +1,6 @@
 //! The table of embeddings.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use arrow::{
     array::{
@@ -9,8 +9,6 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     error::ArrowError,
 };
-
-use super::Pooling;
 
 /// Events that a row is about: `start..start + len`, 0-based.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +32,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// An empty table of embeddings `width` wide; layer, pooling and model stand in every row.
-    pub(crate) fn new(width: usize, layer: usize, pooling: Pooling, model: String) -> Self {
+    pub(crate) fn new(width: usize, layer: usize, pooling: impl Display, model: String) -> Self {
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let list = DataType::FixedSizeList(Arc::clone(&item), i32::try_from(width).unwrap_or(i32::MAX));
         let schema = Arc::new(Schema::new(vec![

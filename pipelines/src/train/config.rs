@@ -7,10 +7,13 @@ use unspool_model::{
     Weights,
     config::{Config, MixerConfig},
     series::{Alignment, SeriesShape},
-    train::{AdamStep, SeriesWeights},
+    train::{AdamStep, DnaWeights, SeriesWeights},
 };
 
-use super::{TrainError, data::DataOptions};
+use super::{
+    TrainError,
+    data::{DataOptions, dna::DnaOptions},
+};
 
 /// The content of a training file.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -18,7 +21,7 @@ use super::{TrainError, data::DataOptions};
 pub struct TrainConfig {
     /// The model's name.
     pub name: String,
-    /// A series model's directory to begin from; without it weights are drawn at random.
+    /// A model's directory to begin from; without it weights are drawn at random.
     #[serde(default)]
     pub from: Option<PathBuf>,
     /// Layers, where they are to be more than those of the model to begin from.
@@ -27,9 +30,12 @@ pub struct TrainConfig {
     /// The shape of a model that begins at random.
     #[serde(default)]
     pub model: Option<ModelOptions>,
-    /// What it sees.
+    /// What a series model sees.
     #[serde(default)]
     pub data: DataOptions,
+    /// What a DNA model sees; a file that has it trains one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dna: Option<DnaOptions>,
     /// How it is trained.
     #[serde(default)]
     pub train: TrainOptions,
@@ -45,7 +51,7 @@ pub struct ModelOptions {
     pub layers: usize,
     /// States a channel.
     pub n: usize,
-    /// Values in a patch.
+    /// Values in a patch. (This, the horizon and the levels are of series models alone.)
     pub patch: usize,
     /// Values predicted beyond a patch.
     pub horizon: usize,
@@ -68,7 +74,8 @@ impl Default for ModelOptions {
 pub struct TrainOptions {
     /// Steps in all; the learning rate falls along a cosine until the last.
     pub steps: u64,
-    /// Patches of a step, in all its batches.
+    /// Patches of a step, in all its batches; bases, of a DNA model.
+    #[serde(alias = "bases")]
     pub patches: usize,
     /// Batches whose gradients are added up in a step.
     pub batches: usize,
@@ -184,7 +191,41 @@ impl TrainConfig {
             let layers = self.layers.unwrap_or(weights.config.layers);
             return Ok(weights.deepened(layers, self.data.seed)?);
         }
-        let ModelOptions { d, layers, n, patch, horizon, levels, seed } = self.model.clone().unwrap_or_default();
+        let ModelOptions { patch, horizon, levels, seed, .. } = self.model.clone().unwrap_or_default();
+        let config = self.shape()?;
+        let shape = SeriesShape { patch, horizon, levels, alignment: Alignment::Any, context: 4096, tail: 1.0 };
+        shape.check().map_err(|problem| TrainError::Option {
+            option: "model",
+            value: problem,
+            expected: "sizes that fit",
+        })?;
+        Ok(SeriesWeights::fresh(&config, &shape, seed)?)
+    }
+
+    /// The weights that a DNA model's training begins with. `from` is looked for in `folder` where it is relative.
+    ///
+    /// # Errors
+    /// When the model to begin from cannot be read, or the shape makes no sense.
+    pub fn dna_weights(&self, folder: &Path) -> Result<DnaWeights, TrainError> {
+        if let (Some(from), None) = (&self.from, self.layers) {
+            return Ok(DnaWeights::load(&folder.join(from))?);
+        }
+        if let Some(layers) = self.layers {
+            let (value, expected) = (layers.to_string(), "left out: a DNA model keeps its number of layers");
+            return Err(TrainError::Option { option: "layers", value, expected });
+        }
+        Ok(DnaWeights::fresh(&self.shape()?, self.model.clone().unwrap_or_default().seed)?)
+    }
+
+    /// What steps are counted in.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        if self.dna.is_some() { "bases" } else { "patches" }
+    }
+
+    /// The shape of a backbone that begins at random; it takes rows.
+    fn shape(&self) -> Result<Config, TrainError> {
+        let ModelOptions { d, layers, n, .. } = self.model.clone().unwrap_or_default();
         let bytes = 24 * layers as u128 * (d as u128 * d as u128 + d as u128 * n as u128);
         if bytes > MOST_BYTES {
             let (value, expected) = (format!("{} GiB of weights", bytes >> 30), "4 GiB at most: d, layers, n");
@@ -199,13 +240,7 @@ impl TrainConfig {
             value: problem,
             expected: "sizes that fit",
         })?;
-        let shape = SeriesShape { patch, horizon, levels, alignment: Alignment::Any, context: 4096, tail: 1.0 };
-        shape.check().map_err(|problem| TrainError::Option {
-            option: "model",
-            value: problem,
-            expected: "sizes that fit",
-        })?;
-        Ok(SeriesWeights::fresh(&config, &shape, seed)?)
+        Ok(config)
     }
 
     /// AdamW's numbers for the step after so many.

@@ -28,9 +28,12 @@
 
 mod business;
 mod chaos;
+pub mod classes;
 mod compose;
 mod counts;
+pub mod dna;
 mod draws;
+pub(crate) mod labelled;
 mod masks;
 mod noise;
 mod read;
@@ -107,6 +110,14 @@ pub enum DataError {
     /// A file that cannot be read.
     #[error(transparent)]
     Read(#[from] unspool_ingest::Error),
+    /// A file that is not there, or does not hold what it should.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A value or a line that cannot be read. Nothing may be left out: series are held out by their number.
     #[error("{place}: {reason}; correct it, or take the file out of the folder")]
     Rejected {

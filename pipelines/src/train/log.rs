@@ -28,7 +28,10 @@ pub struct Line {
     pub rate: f64,
     /// Steps left out because their gradient was not finite.
     pub skipped: u64,
-    /// Patches that steps were made of.
+    /// The held-out loss of the weights' running average, where there is something to measure it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
+    /// Patches, or bases, that steps were made of.
     pub patches: u64,
     /// Seconds that they took.
     pub seconds: f64,

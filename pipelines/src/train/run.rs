@@ -1,9 +1,11 @@
-//! The loop: windows from threads beside it, a step, a line of the log, a checkpoint.
+//! The loop: batches from threads beside it, a step, a line of the log, a checkpoint.
+
+mod source;
 
 use std::{
     fs,
     num::NonZero,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,24 +17,20 @@ use std::{
 
 use unspool_model::{
     Device,
-    series::SeriesShape,
-    train::{self, Moments, PlacedTrainer, SeriesBatch, SeriesWeights, WindowSlices},
+    train::{self, Moments, Objective, PlacedTrainer},
     weights::Spec,
 };
 
+pub use self::source::{BatchSource, SeriesBatches, WindowSource};
 use super::{
-    TrainConfig, TrainError, TrainOptions,
+    TrainConfig, TrainError,
     checkpoint::Checkpoints,
-    data::Windows,
-    log::{Line, Log},
+    log::{self, Line, Log},
 };
 use crate::Cancel;
 
-/// Where training windows come from: a function of the number alone, so that a run can go on anywhere.
-pub trait WindowSource: Send + Sync {
-    /// The windows of one batch.
-    fn windows(&self, number: u64) -> Windows;
-}
+/// The model with the least held-out loss, in a run's folder.
+const BEST: &str = "best";
 
 /// How a run runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,31 +55,33 @@ pub struct Summary {
 }
 
 /// A run in a folder.
-pub struct Run<'a> {
+pub struct Run<'a, W: Objective> {
     config: &'a TrainConfig,
-    source: Arc<dyn WindowSource>,
-    shape: SeriesShape,
+    folder: PathBuf,
+    source: Arc<dyn BatchSource<W::Batch>>,
     specs: Vec<Spec>,
-    start: SeriesWeights,
-    trainer: PlacedTrainer,
+    start: W,
+    trainer: PlacedTrainer<W::Batch>,
     checkpoints: Checkpoints,
     log: Log,
     done: u64,
+    /// The least held-out loss so far.
+    best: f64,
 }
 
-impl<'a> Run<'a> {
+impl<'a, W: Objective + 'static> Run<'a, W> {
     /// Opens a run: goes on from its newest checkpoint, or begins with `start`.
     ///
     /// # Errors
     /// When the checkpoint is damaged, or the device is not there.
     pub fn open(
         config: &'a TrainConfig,
-        source: Arc<dyn WindowSource>,
-        start: SeriesWeights,
+        source: Arc<dyn BatchSource<W::Batch>>,
+        start: W,
         (folder, limits): (&Path, &RunLimits),
     ) -> Result<Self, TrainError> {
         fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
-        let specs = SeriesWeights::<f32>::specs(&start.config, &start.shape);
+        let specs = start.tensors().into_iter().map(|(spec, _)| spec).collect::<Vec<_>>();
         let checkpoints = Checkpoints::of(folder, config.train.keep);
         let mut trainer = train::trainer(limits.device, config.train.products, &start)?;
         let newest = checkpoints.newest(&specs)?;
@@ -90,7 +90,10 @@ impl<'a> Run<'a> {
             trainer.trainer.set_moments(moments)?;
         }
         let log = Log::open(folder, done)?;
-        Ok(Self { config, source, shape: start.shape.clone(), specs, start, trainer, checkpoints, log, done })
+        let lines = log::read(folder)?;
+        let best = lines.iter().filter_map(|line| line.validation).fold(f64::INFINITY, f64::min);
+        let folder = folder.to_owned();
+        Ok(Self { config, folder, source, specs, start, trainer, checkpoints, log, done, best })
     }
 
     /// Where it runs, and why not on a GPU where one could have been used.
@@ -118,7 +121,7 @@ impl<'a> Run<'a> {
         let (begun, steps, train) = (Instant::now(), self.config.train.steps, &self.config.train);
         let threads = limits.threads.unwrap_or_else(|| machine_threads().max(2) - 1).max(1);
         let (stopped, source) = (AtomicBool::new(false), Arc::clone(&self.source));
-        let maker = Maker { source: &*source, train, shape: self.shape.clone(), stopped: &stopped };
+        let maker: Maker<'_, W> = Maker { source: &*source, stopped: &stopped };
         let mut last = None;
         thread::scope(|scope| {
             let queues = maker.start(scope, self.done..steps, threads);
@@ -129,13 +132,15 @@ impl<'a> Run<'a> {
                     since.patches += self.step(queue)?;
                     let save = self.done.is_multiple_of(train.checkpoint_steps) || self.done == steps;
                     if self.done.is_multiple_of(train.log_steps) || save {
-                        let line = self.log_line(&since)?;
+                        let line = self.log_line(&since, save)?;
                         tell(&line);
                         last = Some(line);
-                        since = Since { step: self.done, patches: 0, begun: Instant::now() };
                     }
                     if save {
                         self.save()?;
+                    }
+                    if self.done.is_multiple_of(train.log_steps) || save {
+                        since = Since { step: self.done, patches: 0, begun: Instant::now() };
                     }
                     if save && limits.stop_after_s.is_some_and(|limit| begun.elapsed().as_secs_f64() > limit) {
                         break;
@@ -151,17 +156,19 @@ impl<'a> Run<'a> {
     }
 
     /// Does one step; returns its patches.
-    fn step(&mut self, queue: &Receiver<Made>) -> Result<u64, TrainError> {
+    fn step(&mut self, queue: &Receiver<Made<W>>) -> Result<u64, TrainError> {
         let made = queue.recv().map_err(|_| TrainError::Data("the threads that make windows have ended".into()))?;
         let batches = made?;
         self.trainer.trainer.step(&batches, &self.config.step(self.done))?;
         self.done += 1;
-        Ok(batches.iter().map(|batch| batch.patches() as u64).sum())
+        Ok(batches.iter().map(|batch| W::size(batch) as u64).sum())
     }
 
-    /// Writes what the steps since the last line came to.
-    fn log_line(&mut self, since: &Since) -> Result<Line, TrainError> {
+    /// Writes what the steps since the last line came to; with the held-out loss where asked for.
+    fn log_line(&mut self, since: &Since, validate: bool) -> Result<Line, TrainError> {
         let (report, steps) = (self.trainer.trainer.report()?, self.done - since.step);
+        let seconds = since.begun.elapsed().as_secs_f64();
+        let validation = if validate { self.validate()? } else { None };
         let line = Line {
             step: self.done,
             loss: report.loss / steps as f64,
@@ -169,14 +176,51 @@ impl<'a> Run<'a> {
             largest_norm: report.largest,
             rate: f64::from(self.config.step(self.done - 1).rate),
             skipped: report.skipped,
+            validation,
             patches: since.patches,
-            seconds: since.begun.elapsed().as_secs_f64(),
+            seconds,
         };
         if !line.loss.is_finite() || line.skipped >= steps {
             return Err(TrainError::Diverged { step: self.done });
         }
         self.log.add(&line)?;
         Ok(line)
+    }
+
+    /// The held-out loss of the running average; the best one so far is kept as a model.
+    fn validate(&mut self) -> Result<Option<f64>, TrainError> {
+        let source = Arc::clone(&self.source);
+        let held = source.validation();
+        let all: f64 = held.iter().map(|(_, weight)| weight).sum();
+        if held.is_empty() {
+            return Ok(None);
+        }
+        let trainer = &mut self.trainer.trainer;
+        let moments = trainer.moments()?;
+        trainer.set_moments(&Moments { weights: moments.average.clone(), ..moments.clone() })?;
+        let losses = held.iter().map(|(batch, weight)| Ok(trainer.loss(batch)? * weight / all));
+        let loss = losses.sum::<Result<f64, TrainError>>();
+        trainer.set_moments(&moments)?;
+        let loss = loss?;
+        if loss < self.best {
+            self.best = loss;
+            self.keep_best(moments.average)?;
+        }
+        Ok(Some(loss))
+    }
+
+    /// Puts a model in the place of the best one before it.
+    fn keep_best(&self, average: Vec<Vec<f32>>) -> Result<(), TrainError> {
+        let (best, hidden) = (self.folder.join(BEST), self.folder.join(format!(".{BEST}")));
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::Io { path, source }
+        };
+        let remove = |path: &Path| if path.exists() { fs::remove_dir_all(path).map_err(io(path)) } else { Ok(()) };
+        remove(&hidden)?;
+        self.start.replaced(average)?.save(&hidden, &self.config.name, true)?;
+        remove(&best)?;
+        fs::rename(&hidden, &best).map_err(io(&best))
     }
 
     /// Writes a checkpoint, and goes on from what it holds.
@@ -195,9 +239,9 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn model(&self) -> Result<SeriesWeights, TrainError> {
+    pub fn model(&self) -> Result<W, TrainError> {
         let Moments { average, .. } = self.trainer.trainer.moments()?;
-        Ok(self.start.with(average)?)
+        Ok(self.start.replaced(average)?)
     }
 }
 
@@ -209,23 +253,21 @@ struct Since {
 }
 
 /// Makes batches in threads: thread i those of the steps i, i + threads, ..; each has a short queue of its own.
-struct Maker<'a> {
-    source: &'a dyn WindowSource,
-    train: &'a TrainOptions,
-    shape: SeriesShape,
+struct Maker<'a, W: Objective> {
+    source: &'a dyn BatchSource<W::Batch>,
     stopped: &'a AtomicBool,
 }
 
 /// A step's batches.
-type Made = Result<Vec<SeriesBatch>, TrainError>;
+type Made<W> = Result<Vec<<W as Objective>::Batch>, TrainError>;
 
-impl<'a> Maker<'a> {
+impl<'a, W: Objective + 'static> Maker<'a, W> {
     fn start<'s>(
         self,
         scope: &'s thread::Scope<'s, 'a>,
         steps: std::ops::Range<u64>,
         threads: usize,
-    ) -> Vec<Receiver<Made>>
+    ) -> Vec<Receiver<Made<W>>>
     where
         'a: 's,
     {
@@ -239,24 +281,12 @@ impl<'a> Maker<'a> {
         (0..threads as u64).map(start).collect()
     }
 
-    fn run(&self, steps: impl Iterator<Item = u64>, sender: &SyncSender<Made>) {
+    fn run(&self, steps: impl Iterator<Item = u64>, sender: &SyncSender<Made<W>>) {
         for step in steps {
-            if self.stopped.load(Ordering::Relaxed) || sender.send(self.make(step)).is_err() {
+            if self.stopped.load(Ordering::Relaxed) || sender.send(self.source.batches(step)).is_err() {
                 return;
             }
         }
-    }
-
-    fn make(&self, step: u64) -> Made {
-        let train = self.train;
-        let batch = |i: u64| {
-            let Windows { len, values, known, observed, .. } = self.source.windows(step * train.batches as u64 + i);
-            let windows = WindowSlices { len, values: &values, known: &known, observed: &observed };
-            let mut batch = SeriesBatch::new(&self.shape, windows, train.partial, 1)?;
-            batch.share(train.batches);
-            Ok(batch)
-        };
-        (0..train.batches as u64).map(batch).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `unspool finetune`: a user's own series, a shipped model, a short run.
 
-use std::{collections::HashMap, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, path::PathBuf};
 
 use arrow::{array::AsArray, datatypes::Float64Type};
 use clap::Args;
@@ -8,7 +8,7 @@ use unspool_ingest::tables;
 use unspool_model::train::SeriesWeights;
 use unspool_pipelines::train::{DataOptions, SeriesData, TrainConfig, TrainError, TrainOptions};
 
-use super::{LimitArgs, Plan, Windows, execute};
+use super::{LimitArgs, Plan, execute};
 use crate::{
     args::ColumnArgs,
     error::{Error, Result},
@@ -16,12 +16,15 @@ use crate::{
     progress::say,
 };
 
+/// Patches of a step where the user does not say.
+pub(super) const PATCHES: usize = 2048;
 /// Lengths of windows, in patches, that are tried where series are long enough.
 const LENGTHS: [(usize, f64); 5] = [(128, 0.4), (64, 0.2), (32, 0.15), (16, 0.15), (8, 0.1)];
 
 /// `unspool finetune --help`.
 pub(crate) const HELP: &str = "Examples:\n  unspool finetune sales.parquet --id shop --time day --value units --output run\n  unspool \
-                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n\nHold the \
+                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n  unspool finetune train.csv --classify --model dna-1 --dev dev.csv --test test.csv --steps 1000 --output \
+                               classifier\n\nHold the \
                                last values of your series back (in other files), and compare forecasts of both models there before \
                                you use the new one: few series are soon learned by heart.";
 
@@ -30,32 +33,41 @@ pub(crate) const HELP: &str = "Examples:\n  unspool finetune sales.parquet --id 
 pub(crate) struct FinetuneArgs {
     /// Series: CSV, TSF or Parquet
     #[arg(required = true)]
-    inputs: Vec<PathBuf>,
+    pub(super) inputs: Vec<PathBuf>,
     /// The run's folder; one that is there is gone on with
     #[arg(short, long, value_name = "RUN")]
-    output: PathBuf,
-    /// The series model to begin from (default: the built-in one for streams)
+    pub(super) output: PathBuf,
+    /// The model to begin from (default: the built-in series model for streams)
     #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    pub(super) model: Option<PathBuf>,
     /// The new model's name
     #[arg(long, default_value = "finetuned")]
-    name: String,
+    pub(super) name: String,
     /// Steps
     #[arg(long, value_name = "N", default_value = "300")]
-    steps: NonZeroUsize,
-    /// Patches of a step
+    pub(super) steps: NonZeroUsize,
+    /// Patches of a step (with --classify: tokens, 8192 where left out)
     #[arg(long, value_name = "N", default_value = "2048")]
-    patches: NonZeroUsize,
+    pub(super) patches: NonZeroUsize,
     /// The largest learning rate
     #[arg(long, default_value = "2e-4")]
-    rate: f64,
+    pub(super) rate: f64,
     /// The share of windows that are of your series; the others are synthetic, so that the model forgets less
     #[arg(long, value_name = "SHARE", default_value = "0.7")]
     share: f64,
+    /// Make a classifier of a DNA model: the input is a CSV file with columns `sequence` and `label`, of 2 to 4 classes
+    #[arg(long, requires = "model")]
+    pub(super) classify: bool,
+    /// With --classify: a table to choose the checkpoint by
+    #[arg(long, value_name = "FILE.csv", requires = "classify")]
+    pub(super) dev: Option<PathBuf>,
+    /// With --classify: a table to judge the classifier on; RUN/test.csv has what it says
+    #[arg(long, value_name = "FILE.csv", requires = "classify")]
+    pub(super) test: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
-    limits: LimitArgs,
+    pub(super) limits: LimitArgs,
 }
 
 /// Trains on.
@@ -63,6 +75,9 @@ pub(crate) struct FinetuneArgs {
 /// # Errors
 /// When the inputs hold no series to learn from, or as `unspool train`.
 pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
+    if args.classify {
+        return super::classify::run(&args);
+    }
     if input::kind(&args.inputs)? == Kind::Reads {
         return Err(Error::Usage("reads are no series: a series model learns from CSV, TSF or Parquet".into()));
     }
@@ -92,13 +107,15 @@ pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
         layers: None,
         model: None,
         data: data.clone(),
+        dna: None,
         train,
     };
     config.check()?;
     let sizes = (start.shape.patch, start.shape.horizon, args.patches.get());
     let data = SeriesData::of_series(series, data, sizes).map_err(TrainError::from)?;
     let text = toml::to_string_pretty(&config).map_err(|error| Error::Usage(error.to_string()))?;
-    execute(Plan { config, text, source: Arc::new(Windows(data)), start, output: args.output }, &args.limits)
+    let source = super::series(data, &config, &start.shape);
+    execute(Plan { config, text, source, start, output: args.output }, &args.limits)
 }
 
 /// All series of the inputs, in the order in which they begin; missing values are NaN.

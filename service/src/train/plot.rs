@@ -5,28 +5,30 @@ use plotters::{
     prelude::{IntoDrawingArea, LineSeries, SVGBackend},
     style::{Color, RGBColor, WHITE},
 };
-use unspool_pipelines::train::Line;
+use unspool_pipelines::train::{Line, TrainConfig};
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (900, 420);
+const RED: RGBColor = RGBColor(178, 58, 46);
 const BLUE: RGBColor = RGBColor(31, 94, 168);
 
-/// An SVG of the loss over steps, each line of the log and their running mean; empty axes where there is none yet.
-pub(super) fn loss(name: &str, lines: &[Line]) -> String {
+/// An SVG of the loss over steps, each line of the log and their running mean, and of the held-out loss; empty axes where there is none yet.
+pub(super) fn loss(config: &TrainConfig, lines: &[Line]) -> String {
     let mut text = String::new();
     // A picture that cannot be drawn is no reason to lose a run: it stays as far as it got.
-    let _ = draw(name, lines, &mut text);
+    let what = if config.dna.is_some() { "bits per base" } else { "mean quantile loss of asinh-scaled values" };
+    let _ = draw(&format!("{}: loss ({what})", config.name), lines, &mut text);
     text
 }
 
-fn draw(name: &str, lines: &[Line], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(caption: &str, lines: &[Line], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let losses: Vec<f64> = lines.iter().map(|line| line.loss).filter(|loss| loss.is_finite()).collect();
     let (low, high) = range(&losses);
     let last = lines.last().map_or(1, |line| line.step);
     let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption(format!("{name}: loss (mean quantile loss of asinh-scaled values)"), ("sans-serif", 18))
+        .caption(caption, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(60)
@@ -40,6 +42,8 @@ fn draw(name: &str, lines: &[Line], text: &mut String) -> Result<(), Box<dyn std
         (line.step, value)
     });
     chart.draw_series(LineSeries::new(smooth.collect::<Vec<_>>(), BLUE.stroke_width(2)))?;
+    let held = lines.iter().filter_map(|line| Some((line.step, line.validation?)));
+    chart.draw_series(LineSeries::new(held, RED.stroke_width(2)))?;
     area.present()?;
     Ok(())
 }

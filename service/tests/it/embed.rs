@@ -7,7 +7,7 @@ use arrow::{
     datatypes::{Float32Type, UInt64Type},
 };
 
-use crate::command::{folder, names, read, succeed};
+use crate::command::{folder, names, read, succeed, unspool};
 
 #[test]
 fn embeddings_of_real_reads() {
@@ -89,4 +89,29 @@ fn series_are_embedded_by_the_built_in_model() {
     // 2,976 values are 186 patches of 16: 62 windows of three.
     assert_eq!(rows.num_rows(), 62);
     assert_eq!(rows["end"].as_primitive::<UInt64Type>().value(61), 2976);
+}
+
+/// A record and its other strand have one embedding where both strands are asked for.
+#[test]
+fn both_strands_of_a_record_are_one() {
+    let folder = folder();
+    fs::write(folder.path().join("two.fa"), ">a\nACGGTTTACA\n>b\nTGTAAACCGT\n").unwrap();
+    let embeddings = |arguments: &str| {
+        succeed(folder.path(), &format!("embed two.fa --model dna -o out.parquet --overwrite -q {arguments}"));
+        let (rows, _) = read(&folder.path().join("out.parquet"));
+        let list = rows["embedding"].as_fixed_size_list();
+        (list.value(0).as_ref().to_data(), list.value(1).as_ref().to_data())
+    };
+    let (a, b) = embeddings("--both-strands");
+    assert_eq!(a, b);
+    let (a, b) = embeddings("");
+    assert_ne!(a, b);
+    let refused =
+        unspool(folder.path(), "embed two.fa --model dna -o out.parquet --overwrite --both-strands --pool last");
+    assert_eq!(
+        (refused.code, refused.stderr.contains("mean or window:N, not last")),
+        (Some(2), true),
+        "{}",
+        refused.stderr
+    );
 }

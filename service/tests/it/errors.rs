@@ -60,11 +60,6 @@ fn one_line_and_the_exit_code() {
             1,
             "cannot write no/out.parquet: the folder no does not exist: make it first",
         ),
-        (
-            "embed lambda.fa.gz -o out.parquet",
-            2,
-            "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then name it with --model DIR",
-        ),
         ("embed lambda.fa.gz -o out.csv --model dna", 2, "--output: CSV cannot hold embeddings: name a .parquet file"),
         (
             "embed lambda.fa.gz series.csv -o out.parquet --model dna",

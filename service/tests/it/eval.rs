@@ -125,3 +125,105 @@ fn anomalies_are_scored_as_nab_does() {
     let complaint = "unspool: NAB/real/a.csv: it has no row at 2013-01-01 00:00:00, where a window begins or ends\n";
     assert_eq!((done.code, done.stderr.as_str()), (Some(1), complaint));
 }
+
+/// A folder of genomics data: a genome of words, and two tasks of sequences with and without one of them.
+fn write_genomics(dir: &Path) {
+    let gzip = |name: &str, text: &str| {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = GzEncoder::new(fs::File::create(path).unwrap(), Compression::fast());
+        file.write_all(text.as_bytes()).unwrap();
+        file.finish().unwrap();
+    };
+    let word = |i: usize| ["ACG", "TTGCA", "GATTACA"][(i * i + i / 7) % 3];
+    let genome: String = (0..3000).map(word).collect();
+    gzip("genomes/ecoli_K12_MG1655_GCF_000005845.2.fna.gz", &format!(">one\n{genome}\n"));
+    for (task, lines) in [("ecoli_coding_150", 120), ("gue/tf_human_0", 90)] {
+        for (part, seed) in [("train", 0), ("dev", 1), ("test", 2)] {
+            let case = |i: usize| {
+                let base = |k: usize| char::from(b"ACGT"[(i * 7919 + seed * 104_729 + k * k * 31 + k) / 5 % 4]);
+                let filler: String = (0..40).map(base).collect();
+                let label = (i + seed) % 2;
+                let mark = if label == 1 { "CGCGCG" } else { "ATATAT" };
+                format!("{}{mark}{},{label}\n", &filler[..20], &filler[20..])
+            };
+            let rows: String = (0..lines).map(case).collect();
+            gzip(&format!("classification/{task}/{part}.csv.gz"), &format!("sequence,label\n{rows}"));
+        }
+    }
+}
+
+#[test]
+fn a_dna_model_is_judged_beside_words_and_markov_models() {
+    let folder = folder();
+    write_genomics(&folder.path().join("data"));
+    succeed(folder.path(), "init --arch mamba1 --d-model 16 --layers 2 dna");
+    let tasks = "--tasks ecoli_coding_150,tf_human_0";
+    let done = succeed(folder.path(), &format!("eval genomics data --model dna {tasks} --order 6 --output all.json"));
+    for part in [
+        "Markov, order 6 ",
+        "one state",
+        "3- to 5-mers ",
+        "dna and k-mers",
+        "random weights",
+        "Caduceus-Ph (published)",
+    ] {
+        assert!(done.stdout.contains(part), "{part}: {}", done.stdout);
+    }
+    let figures: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("all.json")).unwrap()).unwrap();
+    let markov: Vec<f64> =
+        figures["bits_per_base"]["markov"].as_array().unwrap().iter().flat_map(Value::as_f64).collect();
+    assert_eq!(markov.len(), 7);
+    assert!(markov[0] > 1.8 && markov[6] < 0.9, "words are known by six bases: {markov:?}");
+    let untrained = figures["bits_per_base"]["windows"].as_f64().unwrap();
+    assert!((1.8..2.3).contains(&untrained), "{untrained}");
+    for task in figures["tasks"].as_array().unwrap() {
+        let of = |kind: &Value, what: &str| kind[what].as_f64().unwrap();
+        assert!(of(&task["kmers"], "auc") > 0.99 && of(&task["kmers"], "mcc") > 0.9, "{task}");
+        for model in task["models"].as_array().unwrap() {
+            assert!(of(&model["joined"], "auc") > 0.95 && (0.0..=1.0).contains(&of(&model["alone"], "auc")), "{task}");
+        }
+    }
+    let words = succeed(folder.path(), "eval genomics data --tasks tf_human_0 --order 3 --model none").stdout;
+    assert!(words.contains("3- to 5-mers") && words.contains("Markov") && !words.contains("one state"), "{words}");
+    for (arguments, code, complaint) in [
+        (
+            "eval genomics nowhere",
+            1,
+            "nowhere/genomes/ecoli_K12_MG1655_GCF_000005845.2.fna.gz: not there: name the folder",
+        ),
+        ("eval genomics data --tasks tf", 2, "--tasks: tf is no task; there are prom_core_all, "),
+        ("eval genomics data --model dna/..", 1, "not a model"),
+    ] {
+        let refused = unspool(folder.path(), arguments);
+        assert_eq!((refused.code, refused.stderr.contains(complaint)), (Some(code), true), "{}", refused.stderr);
+    }
+}
+
+/// The k-mers' AUC and MCC of all ten tasks are those that the data's own notes state.
+/// `UNSPOOL_GENOMICS=DATA/genomics cargo test --release -p unspool --test it -- --ignored the_words`
+#[test]
+#[ignore = "needs the public data, named by UNSPOOL_GENOMICS, and minutes"]
+fn the_words_of_the_public_tasks_score_as_stated() {
+    const STATED: [(f64, f64); 10] = [
+        (0.865, 0.560),
+        (0.880, 0.598),
+        (0.820, 0.465),
+        (0.775, 0.414),
+        (0.894, 0.631),
+        (0.925, 0.688),
+        (0.875, 0.588),
+        (0.803, 0.463),
+        (0.934, 0.710),
+        (0.891, 0.667),
+    ];
+    let folder = folder();
+    let data = std::env::var("UNSPOOL_GENOMICS").expect("UNSPOOL_GENOMICS names the data");
+    succeed(folder.path(), &format!("eval genomics {data} --model none --order 2 --output words.json"));
+    let figures: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("words.json")).unwrap()).unwrap();
+    for (task, (auc, mcc)) in figures["tasks"].as_array().unwrap().iter().zip(STATED) {
+        let of = |what: &str| task["kmers"][what].as_f64().unwrap();
+        eprintln!("{}: {:.4} {:.4}, stated {auc} {mcc}", task["task"], of("auc"), of("mcc"));
+        assert!((of("auc") - auc).abs() < 0.005 && (of("mcc") - mcc).abs() < 0.005, "{task}");
+    }
+}

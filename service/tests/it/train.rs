@@ -102,3 +102,93 @@ fn what_makes_no_sense_is_refused_with_a_line() {
     let short = unspool(folder.path(), "finetune short.csv --output short --device cpu");
     assert_eq!((short.code, short.stderr.contains("24 values")), (Some(1), true), "{}", short.stderr);
 }
+
+/// A DNA model that is trained in seconds.
+const TINY_DNA: &str = r#"
+name = "tiny-dna"
+[model]
+d = 16
+layers = 2
+n = 4
+[dna]
+lengths = [[64, 0.5], [200, 0.5]]
+hidden = 0.02
+validation_bases = [200, 2000]
+[[dna.sources]]
+path = "a.fa"
+take = [0.0, 0.8]
+[[dna.validation]]
+path = "a.fa"
+take = [0.8, 1.0]
+[train]
+steps = 12
+bases = 1000
+rate = 1e-2
+warmup = 2
+checkpoint_steps = 4
+log_steps = 2
+"#;
+
+#[test]
+fn a_run_leaves_a_dna_model_that_embeds() {
+    let folder = folder();
+    let genome: String = (0..1500_usize).map(|i| ["ACG", "TTGCA", "GATTACA"][(i * i + i / 7) % 3]).collect();
+    write(folder.path(), "a.fa", &format!(">one\n{genome}\n"));
+    write(folder.path(), "tiny.toml", TINY_DNA);
+    let done = succeed(folder.path(), "train tiny.toml --output run --device cpu");
+    assert_eq!(done.stdout, "run/model: trained in 12 steps\n");
+    for part in ["tiny-dna on cpu: 12 steps of 1000 bases", "step     12 of 12", "held out ", " bases/s"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(read("run/loss.svg").contains("tiny-dna: loss (bits per base)"));
+    let card = read("run/model/README.md");
+    for part in ["a causal DNA model", "a.fa from 0 to 0.8", "12 steps of 1000 bases", "bits per held-out base"] {
+        assert!(card.to_lowercase().contains(&part.to_lowercase()), "{part}: {card}");
+    }
+    for model in ["run/model", "run/best"] {
+        assert!(succeed(folder.path(), &format!("inspect {model}")).stdout.contains("tiny-dna"));
+        succeed(folder.path(), &format!("embed a.fa --model {model} --output {}.parquet", model.replace('/', "-")));
+    }
+    write(folder.path(), "bad.toml", &TINY_DNA.replace("[0.0, 0.8]", "[0.8, 0.8]"));
+    let bad = unspool(folder.path(), "train bad.toml --output bad --device cpu");
+    assert_eq!((bad.code, bad.stderr.contains("two growing shares")), (Some(2), true), "{}", bad.stderr);
+    write(folder.path(), "from.toml", &TINY_DNA.replace("[model]\nd = 16\nlayers = 2\nn = 4", "from = \"run/best\""));
+    succeed(folder.path(), "train from.toml --output more --device cpu -q");
+}
+
+/// Sequences with one word or another are told apart after a few steps, and judged on others.
+#[test]
+fn a_dna_model_becomes_a_classifier() {
+    let folder = folder();
+    succeed(folder.path(), "init --arch mamba1 --d-model 16 --layers 2 dna");
+    let table = |seed: usize, count: usize| {
+        let case = |i: usize| {
+            let base = |k: usize| char::from(b"ACGT"[(i * 7919 + seed * 104_729 + k * k * 31 + k) / 5 % 4]);
+            let filler: String = (0..12).map(base).collect();
+            let (word, label) = if i.is_multiple_of(2) { ("CGCGCG", "island") } else { ("ATATAT", "sea") };
+            format!("{filler}{word},{label}\n")
+        };
+        format!("sequence,label\n{}", (0..count).map(case).collect::<String>())
+    };
+    for (name, seed) in [("train.csv", 0), ("dev.csv", 1), ("test.csv", 2)] {
+        write(folder.path(), name, &table(seed, 60));
+    }
+    let tune = "finetune train.csv --classify --model dna --dev dev.csv --test test.csv --output run --device cpu -q";
+    let done = succeed(folder.path(), &format!("{tune} --steps 60 --patches 600 --rate 1e-2"));
+    let said = done.stdout.lines().last().unwrap();
+    assert!(said.starts_with("run/best: AUC ") && said.ends_with(" on 60 of test.csv"), "{said}");
+    let mcc: f64 = said.split("MCC ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(mcc > 0.8, "{said}");
+    let test = fs::read_to_string(folder.path().join("run/test.csv")).unwrap();
+    assert!(test.starts_with("label,island,sea\nisland,0.") && test.lines().count() == 61, "{test}");
+    assert!(fs::read_to_string(folder.path().join("run/best/config.json")).unwrap().contains("\"island\""));
+    let check = |arguments: &str, expected: &str| {
+        let refused = unspool(folder.path(), &format!("finetune train.csv --classify --output more {arguments}"));
+        assert!(refused.code != Some(0) && refused.stderr.contains(expected), "{}", refused.stderr);
+    };
+    check("", "--model");
+    check("--model nowhere", "nowhere");
+    write(folder.path(), "other.csv", "sequence,label\nACGT,lake\n");
+    check("--model dna --test other.csv", "'lake' is none of the classes island, sea");
+}

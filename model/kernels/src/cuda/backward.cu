@@ -6,11 +6,12 @@
 #include "backward_scan_carry.cuh"
 #include "backward_series.cuh"
 #include "backward_sum.cuh"
+#include "backward_tokens.cuh"
 
 // As src/cuda/backward/args.rs has them.
 static_assert(sizeof(Batch) == 32 && sizeof(ScanRows<bf16>) == 80 && sizeof(ScanBack<bf16>) == 72, "arguments of the scan");
 static_assert(sizeof(Conv<bf16>) == 40 && sizeof(Norm) == 32 && sizeof(Product) == 72, "arguments of the others");
-static_assert(sizeof(Quantiles) == 96 && sizeof(Adam) == 96 && sizeof(Report) == 40, "arguments of training");
+static_assert(sizeof(Quantiles) == 96 && sizeof(CrossEntropy) == 48 && sizeof(Adam) == 96 && sizeof(Report) == 40, "arguments of training");
 
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
@@ -63,7 +64,8 @@ static_assert(sizeof(Quantiles) == 96 && sizeof(Adam) == 96 && sizeof(Report) ==
     KERNEL(SERIES_THREADS, 4) silu_backward_##NAME(const S* x, const S* dy, size_t count, S* dx) {                               \
         silu_backward<S>(x, dy, count, dx);                                                                                      \
     }                                                                                                                            \
-    KERNEL(SERIES_THREADS, 4) quantile_loss_##NAME(Quantiles p, S* d_outputs) { quantile_loss<S>(p, d_outputs); }
+    KERNEL(SERIES_THREADS, 4) quantile_loss_##NAME(Quantiles p, S* d_outputs) { quantile_loss<S>(p, d_outputs); }                \
+    KERNEL(TOKEN_THREADS, 4) cross_entropy_##NAME(CrossEntropy p, S* d_outputs) { cross_entropy<S>(p, d_outputs); }
 
 ROWS(bf16, bf16)
 ROWS(float, f32)

@@ -26,6 +26,7 @@ mod segments;
 mod series;
 mod shape;
 mod staging;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -40,8 +41,9 @@ pub use optimizer::Moments;
 pub use pass::{HiddenGradient, TrainingGradients, TrainingTape};
 pub use series::SeriesInput;
 use shape::Padded;
-pub use shape::{SeriesEnds, Shape};
+pub use shape::{SeriesEnds, Shape, TokenHead};
 use staging::Staging;
+pub use tokens::TokenInput;
 
 use super::{CudaError, Gpu};
 
@@ -148,7 +150,7 @@ impl Training {
         })
     }
 
-    /// Takes over weights: all tensors but the head, in the order of checkpoints and in their form.
+    /// Takes over weights: all tensors in the order of checkpoints and in their form; the head where the shape has it.
     ///
     /// # Errors
     /// When their number or a size is not the shape's, or the card refuses.

@@ -1,9 +1,9 @@
 use std::{f64::consts::TAU, fs};
 
-use unspool_model::{Events, Item, Model, Options, RunOptions};
+use unspool_model::{Events, Item, Model, Options, RunOptions, train::SeriesWeights};
 
 use super::*;
-use crate::train::{ModelOptions, TrainOptions, read_log};
+use crate::train::{DnaData, DnaOptions, DnaSource, ModelOptions, TrainOptions, Windows, read_log};
 
 /// Noisy waves of a period of 12 that differ in level, height and phase.
 struct Waves {
@@ -42,16 +42,21 @@ fn config(steps: u64) -> TrainConfig {
     let model = ModelOptions { d: 16, layers: 2, n: 4, patch: 4, horizon: 8, levels, seed: 5 };
     let train =
         TrainOptions { steps, rate: 1e-2, warmup: 10, checkpoint_steps: 4, log_steps: 2, ..TrainOptions::default() };
-    TrainConfig { name: "waves".into(), from: None, layers: None, model: Some(model), data: Default::default(), train }
+    let (name, data) = ("waves".into(), Default::default());
+    TrainConfig { name, from: None, layers: None, model: Some(model), data, dna: None, train }
 }
 
-fn open<'a>(config: &'a TrainConfig, folder: &Path) -> Result<Run<'a>, TrainError> {
+fn open<'a>(config: &'a TrainConfig, folder: &Path) -> Result<Run<'a, SeriesWeights>, TrainError> {
     let limits = RunLimits { device: Device::Cpu, ..RunLimits::default() };
     let start = config.weights(Path::new("")).unwrap();
-    Run::open(config, Arc::new(Waves { patches: 6, count: 8 }), start, (folder, &limits))
+    Run::open(config, source(config, &start, (6, 8)), start, (folder, &limits))
 }
 
-fn go(run: &mut Run<'_>, threads: usize, stop_at: u64) -> Summary {
+fn source(config: &TrainConfig, start: &SeriesWeights, (patches, count): (usize, usize)) -> Arc<SeriesBatches> {
+    Arc::new(SeriesBatches::new(Arc::new(Waves { patches, count }), start.shape.clone(), config))
+}
+
+fn go<W: Objective + 'static>(run: &mut Run<'_, W>, threads: usize, stop_at: u64) -> Summary {
     let (cancel, limits) = (Cancel::default(), RunLimits { threads: Some(threads), ..RunLimits::default() });
     run.run(&limits, &cancel, &mut |line| {
         if line.step >= stop_at {
@@ -113,7 +118,7 @@ fn a_short_run_beats_the_seasonal_naive_forecast() {
     config.train = TrainOptions { checkpoint_steps: 250, log_steps: 50, average: 0.9, ..config.train };
     let limits = RunLimits { device: Device::Cpu, ..RunLimits::default() };
     let start = config.weights(Path::new("")).unwrap();
-    let source = Arc::new(Waves { patches: 12, count: 24 });
+    let source = source(&config, &start, (12, 24));
     let mut run = Run::open(&config, source, start, (folder.path(), &limits)).unwrap();
     go(&mut run, 1, u64::MAX);
     let path = folder.path().join("model");
@@ -155,4 +160,46 @@ fn options_that_make_no_sense_are_refused() {
     check(&|c| c.model.as_mut().unwrap().levels = vec![0.5, 0.4, 0.6], "growing levels");
     check(&|c| c.model.as_mut().unwrap().patch = 0, "a patch of 0 values");
     check(&|c| (c.model, c.from) = (None, Some("nowhere".into())), "nowhere");
+}
+
+/// A DNA run that was stopped has the bits, the held-out losses and the best model of one that was not.
+#[test]
+fn a_run_of_dna_goes_on_and_keeps_its_best_model() {
+    let data = tempfile::tempdir().unwrap();
+    let word = |i: usize| ["ACG", "TTGCA", "GATTACA"][(i * i + i / 7) % 3];
+    let genome: String = (0..400).map(word).collect();
+    fs::write(data.path().join("a.fa"), format!(">one\n{genome}\n>two\nACGTNNACGT\n")).unwrap();
+    let source = |take| DnaSource { path: "a.fa".into(), share: 1.0, take };
+    let options = DnaOptions {
+        lengths: vec![(64, 1.0), (128, 1.0)],
+        hidden: 0.05,
+        sources: vec![source((0.0, 0.8))],
+        validation: vec![source((0.8, 1.0))],
+        validation_bases: (100, 1000),
+        ..DnaOptions::default()
+    };
+    let mut config = TrainConfig { dna: Some(options.clone()), ..config(30) };
+    config.train = TrainOptions { patches: 512, batches: 2, checkpoint_steps: 10, average: 0.9, ..config.train };
+    let open = |folder: &Path| {
+        let source = DnaData::open(options.clone(), data.path(), (512, 2)).unwrap();
+        let limits = RunLimits { device: Device::Cpu, ..RunLimits::default() };
+        Run::open(&config, Arc::new(source), config.dna_weights(Path::new("")).unwrap(), (folder, &limits)).unwrap()
+    };
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run = open(whole.path());
+    assert_eq!(go(&mut run, 1, u64::MAX).step, 30);
+    let expected = run.model().unwrap();
+    go(&mut open(parts.path()), 2, 14);
+    let mut run = open(parts.path());
+    assert_eq!(run.done(), 10);
+    go(&mut run, 3, u64::MAX);
+    assert_eq!(run.model().unwrap(), expected);
+    let losses = |folder: &Path| -> Vec<(u64, f64, Option<f64>)> {
+        read_log(folder).unwrap().iter().map(|line| (line.step, line.loss, line.validation)).collect()
+    };
+    assert_eq!(losses(whole.path()), losses(parts.path()));
+    let held: Vec<f64> = losses(whole.path()).iter().filter_map(|line| line.2).collect();
+    assert!(held.len() == 3 && held[2] < held[0] - 0.2, "{held:?}");
+    let best = |folder: &Path| fs::read(folder.join("best/model.safetensors")).unwrap();
+    assert_eq!(best(whole.path()), best(parts.path()));
 }

@@ -17,6 +17,7 @@ pub(super) enum Argument {
     Norm(Norm),
     Product(Product),
     Quantiles(Quantiles),
+    CrossEntropy(CrossEntropy),
     Adam(Adam),
 }
 
@@ -32,6 +33,7 @@ impl Argument {
             Self::Norm(value) => call.arg(value),
             Self::Product(value) => call.arg(value),
             Self::Quantiles(value) => call.arg(value),
+            Self::CrossEntropy(value) => call.arg(value),
             Self::Adam(value) => call.arg(value),
         };
     }
@@ -176,6 +178,21 @@ pub(super) struct Quantiles {
     pub within: i32,
 }
 argument!(Quantiles, 96);
+
+/// The loss of tokens: see `backward_tokens.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CrossEntropy {
+    pub outputs: Address,
+    pub targets: Address,
+    pub weights: Address,
+    pub losses: Address,
+    pub tokens: i32,
+    pub width: i32,
+    pub first: i32,
+    pub count: i32,
+}
+argument!(CrossEntropy, 48);
 
 /// A step of AdamW: see `backward_adam.cuh`.
 #[repr(C)]

@@ -8,7 +8,7 @@ use cudarc::driver::LaunchConfig;
 
 use super::{
     Address, TrainingError,
-    args::{Adam, Argument, Batch, Conv, Norm, Product, Quantiles, ScanBack, ScanRows},
+    args::{Adam, Argument, Batch, Conv, CrossEntropy, Norm, Product, Quantiles, ScanBack, ScanRows},
     functions::{self, Functions, Kernel, NARROW},
     shape::Padded,
 };
@@ -285,6 +285,12 @@ impl Launcher {
         self.start(&self.functions.quantile_loss, grid, &[quantiles.into(), d_outputs.into()])
     }
 
+    /// Each token's loss, and the gradient for the outputs, `[t, width]`.
+    pub fn cross_entropy(&self, loss: CrossEntropy, d_outputs: Address) -> Done {
+        let grid = [count(loss.tokens).div_ceil(256), 1, 1];
+        self.start(&self.functions.cross_entropy, grid, &[loss.into(), d_outputs.into()])
+    }
+
     /// Adds the sum of losses to the report. sums: room for [`f64_sums`].
     pub fn report_loss(&self, (losses, count): (Address, usize), sums: Address, report: Address) -> Done {
         let blocks = f64_sums(count);
@@ -350,7 +356,8 @@ impl Launcher {
             let products = products.into_iter().map(|(m, n)| weight(m, n)).max().unwrap_or(0);
             products.max(tokens.div_ceil(SUM_ROWS) * width)
         });
-        sums.into_iter().max().unwrap_or(0).max(ends)
+        let head = p.shape.head.map_or(0, |_| weight(p.vocab(), p.d));
+        sums.into_iter().chain([ends, head]).max().unwrap_or(0)
     }
 }
 

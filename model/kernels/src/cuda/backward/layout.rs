@@ -56,13 +56,15 @@ pub(super) struct DensePlaces {
     pub skip_bias: usize,
 }
 
-/// All tensors in the order of checkpoints, without the head of tokens.
+/// All tensors in the order of checkpoints; the head of tokens where the shape has it.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     pub tensors: Vec<Tensor>,
     pub embedding: usize,
     pub layers: Vec<LayerPlaces>,
     pub norm_f: usize,
+    /// The head of tokens, `[vocab, d]`.
+    pub head: Option<usize>,
     /// A series model's networks before the backbone and after it.
     pub ends: Option<[DensePlaces; 2]>,
     /// Values in all.
@@ -98,13 +100,15 @@ impl Layout {
         }
         let norm_f = room(p.d);
         tensors.push(Tensor::plain(norm_f, [1, p.shape.d], p.d));
+        let head = p.shape.head.map(|_| room(p.vocab() * p.d));
+        tensors.extend(head.map(|head| Tensor::plain(head, [p.shape.vocab, p.shape.d], p.d)));
         let ends = p.shape.series.map(|ends| {
             let d = [p.shape.d, p.d];
             let outputs = [ends.outputs(), ends.outputs().next_multiple_of(8)];
             let widths = [[[ends.features, ends.padded_features()], d], [d, outputs]];
             widths.map(|[n_in, n_out]| dense(p, [n_in, n_out], &mut room, &mut tensors))
         });
-        Self { tensors, embedding, layers, norm_f, ends, len }
+        Self { tensors, embedding, layers, norm_f, head, ends, len }
     }
 }
 
@@ -210,7 +214,7 @@ impl Tensor {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::shape::{SeriesEnds, Shape},
+        super::shape::{SeriesEnds, Shape, TokenHead},
         *,
     };
 
@@ -229,12 +233,18 @@ mod tests {
             linear_bias: false,
             conv_bias: true,
             series: None,
+            head: None,
         };
         let odd = Shape { d: 13, d_in: 27, n: 5, k: 3, r: 3, linear_bias: true, ..tuned };
+        let head = TokenHead { first: 1, count: 3 };
         let ends = SeriesEnds { features: 13, reach: 7, within: 3, levels: 5 };
-        for shape in
-            [tuned, odd, Shape { series: Some(ends), ..odd }, Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd }]
-        {
+        for shape in [
+            tuned,
+            Shape { head: Some(head), ..tuned },
+            odd,
+            Shape { series: Some(ends), head: Some(head), ..odd },
+            Shape { vocab: 0, k: 1, n: 33, conv_bias: false, ..odd },
+        ] {
             let padded = Padded::new(shape).expect("fits");
             let layout = Layout::new(&padded);
             let (mut all, mut next) = (vec![0.0; layout.len], 0.0);

@@ -203,7 +203,7 @@ impl Training {
         l.sum_chosen(work.partial.0, rows, out + 4 * self.layout.embedding as Address)
     }
 
-    /// The gradients of all tensors but the head, in the order and form of checkpoints.
+    /// The gradients of all tensors in the order and form of checkpoints; of the head where the shape has it.
     ///
     /// # Errors
     /// When they are another backbone's, the driver refuses, or a kernel failed.

@@ -255,11 +255,11 @@ impl Training {
         l.bias(t, (d_inner, hidden), false, gradient(w.up_bias))
     }
 
-    fn in_f32(&self, place: usize) -> Address {
+    pub(super) fn in_f32(&self, place: usize) -> Address {
         self.address(&self.weights) + 4 * place as Address
     }
 
-    fn in_rows(&self, place: usize) -> Address {
+    pub(super) fn in_rows(&self, place: usize) -> Address {
         let all = self.narrow.as_ref().map_or_else(|| self.address(&self.weights), |narrow| self.address(narrow));
         all + (self.precision.bytes() * place) as Address
     }

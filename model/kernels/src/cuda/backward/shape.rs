@@ -27,6 +27,17 @@ pub struct Shape {
     pub conv_bias: bool,
     /// A series model's networks before and after the backbone.
     pub series: Option<SeriesEnds>,
+    /// A head of tokens after the backbone, `[vocab, d]`.
+    pub head: Option<TokenHead>,
+}
+
+/// What a head of tokens tells apart: so many of its outputs, from the first on. The others have no part in the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHead {
+    /// The first of them.
+    pub first: usize,
+    /// Their number.
+    pub count: usize,
 }
 
 /// What a series model has around its backbone: two two-layer networks of inner width 2 d.
@@ -88,6 +99,11 @@ impl Padded {
         }
         let Some(n) = least(&[16, 32, 64], shape.n) else { return refuse("a state size", shape.n, 64) };
         let Some(k) = least(&[4, 8], shape.k) else { return refuse("a convolution width", shape.k, 8) };
+        if let Some(TokenHead { first, count }) = shape.head
+            && (count == 0 || first + count > shape.vocab)
+        {
+            return refuse("a head that ends at output", first + count, shape.vocab);
+        }
         let eight = |size: usize| size.next_multiple_of(EIGHT);
         Ok(Self { shape, d: eight(shape.d), ip: eight(shape.d_in), n, k, r: eight(shape.r) })
     }
@@ -95,6 +111,11 @@ impl Padded {
     /// Inner width of the networks around the backbone.
     pub fn hidden(&self) -> usize {
         (2 * self.shape.d).next_multiple_of(EIGHT)
+    }
+
+    /// Rows of the embedding, and outputs of the head.
+    pub fn vocab(&self) -> usize {
+        self.shape.vocab.next_multiple_of(EIGHT)
     }
 
     /// Width of x_proj's output: dt, B, C.

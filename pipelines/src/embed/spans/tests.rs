@@ -1,0 +1,119 @@
+use arrow::{
+    array::{ArrayRef, AsArray, StringArray, UInt64Array},
+    datatypes::{Float32Type, UInt64Type},
+};
+
+use super::*;
+use crate::{
+    Embed, EmbedOptions,
+    testing::{Read, dna_model, reads, run, series_model},
+};
+
+const READS: [Read<'static>; 4] = [
+    (Some("short"), 0, true, Some("ACGTN")),
+    (Some("long"), 100, false, Some("ACGTTGCAACGTTGCA")),
+    (Some("long"), 116, true, Some("GGGTTTTT")),
+    (Some("bad"), 0, true, Some("AC-T")),
+];
+
+fn options(spans: Spans, both_strands: bool, pack_tokens: usize) -> SpanOptions {
+    SpanOptions { spans, both_strands, layer: None, pack_tokens }
+}
+
+/// Rows as (id, start, end, embedding).
+type Row = (String, u64, u64, Vec<f32>);
+
+async fn rows_of(job: Box<dyn Job>, rows: &[Read<'_>], batch: usize) -> Vec<Row> {
+    let (rows, committed, _) = run(job, reads(rows), batch).await;
+    assert!(committed.rejects.iter().all(|reject| reject.place.contains("bad")), "{:?}", committed.rejects);
+    let ids = rows["id"].as_string::<i32>();
+    let number = |name: &str, row| rows[name].as_primitive::<UInt64Type>().value(row);
+    let embedding =
+        |row| rows["embedding"].as_fixed_size_list().value(row).as_primitive::<Float32Type>().values().to_vec();
+    let row = |i| (ids.value(i).to_owned(), number("start", i), number("end", i), embedding(i));
+    (0..rows.num_rows()).map(row).collect()
+}
+
+async fn spans_of(spans: Spans, both: bool, (pack, batch): (usize, usize)) -> Vec<Row> {
+    let job = EmbedSpans::new(dna_model(), options(spans, both, pack)).unwrap();
+    rows_of(Box::new(job), &READS, batch).await
+}
+
+fn features(rows: &[(&str, u64, u64)]) -> Spans {
+    let columns: [(&str, ArrayRef); 3] = [
+        ("contig", Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>())),
+        ("start", Arc::new(rows.iter().map(|row| row.1).collect::<UInt64Array>())),
+        ("end", Arc::new(rows.iter().map(|row| row.2).collect::<UInt64Array>())),
+    ];
+    let mut spans = FeatureSpans::default();
+    spans.add(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
+    Spans::Features(Arc::new(spans))
+}
+
+/// One strand's records and windows are those of the streaming job, to the bit.
+#[tokio::test]
+async fn one_strand_is_what_streams_give() {
+    for (pooling, spans) in [("mean", Spans::Record), ("window:7", Spans::Window(7))] {
+        let streaming =
+            EmbedOptions { pooling: pooling.parse().unwrap(), layer: None, pack_tokens: 9, max_sequences: 9 };
+        let expected = rows_of(Box::new(Embed::new(dna_model(), streaming).unwrap()), &READS[..3], 100).await;
+        for cut in [(1, 1), (9, 2), (1000, 100)] {
+            assert_eq!(spans_of(spans.clone(), false, cut).await, expected, "{pooling} {cut:?}");
+        }
+    }
+}
+
+/// Features may overlap, reach beyond their record, or be of a record that is not there.
+#[tokio::test]
+async fn features_are_means_of_their_rows() {
+    let tokens = EmbedOptions { pooling: "token".parse().unwrap(), layer: None, pack_tokens: 99, max_sequences: 9 };
+    let tokens = rows_of(Box::new(Embed::new(dna_model(), tokens).unwrap()), &READS[..3], 100).await;
+    let wanted =
+        features(&[("long", 90, 103), ("long", 101, 110), ("long", 120, 500), ("other", 0, 9), ("long", 0, 100)]);
+    for cut in [(1, 1), (5, 3), (1000, 100)] {
+        let found = spans_of(wanted.clone(), false, cut).await;
+        let places: Vec<(u64, u64)> = found.iter().map(|row| (row.1, row.2)).collect();
+        assert_eq!(places, [(100, 103), (101, 110), (120, 124)]);
+        for (_, start, end, embedding) in &found {
+            let within = tokens.iter().filter(|row| row.0 == "long" && (*start..*end).contains(&row.1));
+            for (column, value) in embedding.iter().enumerate() {
+                let sum: f64 = within.clone().map(|row| f64::from(row.3[column])).sum();
+                assert_eq!(*value, (sum / (end - start) as f64) as f32);
+            }
+        }
+    }
+}
+
+/// Both strands of a record have the embedding of both strands of its other strand; windows lie the other way round.
+#[tokio::test]
+async fn both_strands_are_one() {
+    let bases = "ACGTTGCAACGTTGCAGGGTTTTTA";
+    let other: String = bases.chars().rev().map(|c| ['A', 'C', 'G', 'T'][3 - "ACGT".find(c).unwrap()]).collect();
+    let wanted = |mirrored: bool| {
+        let place = |from: u64, to: u64| if mirrored { ("a", 25 - to, 25 - from) } else { ("a", from, to) };
+        features(&[place(0, 25), place(3, 9), place(20, 25)])
+    };
+    let run = |bases: String, spans| async move {
+        let job = EmbedSpans::new(dna_model(), options(spans, true, 8)).unwrap();
+        rows_of(Box::new(job), &[(Some("a"), 0, true, Some(&bases))], 10).await
+    };
+    let (forward, backward) = (run(bases.to_owned(), wanted(false)).await, run(other, wanted(true)).await);
+    for row in &forward {
+        let mirrored = backward.iter().find(|other| (other.1, other.2) == (25 - row.2, 25 - row.1)).unwrap();
+        assert_eq!(row.3, mirrored.3);
+    }
+    let one = EmbedSpans::new(dna_model(), options(Spans::Record, false, 8)).unwrap();
+    let one = rows_of(Box::new(one), &[(Some("a"), 0, true, Some(bases))], 10).await;
+    assert_ne!(one[0].3, forward.iter().find(|row| row.2 - row.1 == 25).unwrap().3);
+}
+
+#[test]
+fn wrong_requests_are_refused() {
+    let error = EmbedSpans::new(series_model(), options(Spans::Record, true, 8)).err().unwrap().to_string();
+    assert!(error.contains("is not for DNA"), "{error}");
+    let wrong = SpanOptions { layer: Some(99), ..options(Spans::Record, true, 8) };
+    assert!(EmbedSpans::new(dna_model(), wrong).is_err());
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let rows = RecordBatch::try_from_iter([("contig", column)]).unwrap();
+    assert!(FeatureSpans::default().add(&rows).unwrap_err().to_string().contains("'start'"));
+}
