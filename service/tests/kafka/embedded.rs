@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{broker::Broker, environment, scenarios};
+use crate::{broker::Broker, environment, modes, scenarios};
 
 macro_rules! on_the_embedded_broker {
     ($($of:ident::$name:ident),+ $(,)?) => {
@@ -23,6 +23,7 @@ on_the_embedded_broker! {
     scenarios::too_many_rejects_stop_the_job_if_that_is_asked,
     scenarios::workers_leave_one_after_the_other,
     environment::metrics_tell_how_a_job_stands,
+    modes::batch_stream_and_sessions_give_the_same_bits,
     environment::states_move_through_an_object_store,
     environment::outputs_may_be_files,
     environment::a_full_disk_stops_a_job_that_then_goes_on,

@@ -17,6 +17,8 @@ mod files;
 #[cfg(test)]
 mod job;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod worker;
