@@ -13,7 +13,10 @@ pub(crate) mod time;
 mod tsf;
 pub(crate) mod value;
 
-use std::path::PathBuf;
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use self::rows::Rows;
 pub use self::tsf::{AttributeKind, Frequency, TsfHeader, tsf_header};
@@ -49,6 +52,10 @@ pub struct SeriesOptions {
     /// The value columns; empty: `value`, `y` or `target`, else the only column of numbers. Several, or `*` for all:
     /// each is a series, named `column`, or `id/column` where there is an id.
     pub values: Vec<String>,
+    /// Columns that are read beside, as text, behind the three of the schema.
+    pub keep: Vec<String>,
+    /// Of those a file may lack some: they are null in its rows then. Else such a file is refused.
+    pub union: bool,
     /// How often values follow, where lists start at a timestamp.
     pub frequency: Option<Frequency>,
     /// What a row is.
@@ -67,6 +74,8 @@ impl Default for SeriesOptions {
             id: None,
             time: None,
             values: vec![],
+            keep: vec![],
+            union: false,
             frequency: None,
             layout: Layout::Long,
             batch_rows: 8192,
@@ -79,7 +88,7 @@ impl Default for SeriesOptions {
 impl SeriesOptions {
     /// No rows yet, within these limits.
     fn rows(&self, kind: TimeKind) -> Rows {
-        Rows::new(kind, self.batch_rows, self.max_series)
+        Rows::new(kind, self.batch_rows, self.max_series, &self.keep)
     }
 }
 
@@ -92,6 +101,19 @@ pub fn open(paths: &[PathBuf], options: &SeriesOptions) -> Result<Threaded> {
     let decoder = decoder(paths, options)?;
     let input = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
     Ok(Threaded::spawn(decoder, &input, BATCHES_AHEAD))
+}
+
+/// The bytes of a Parquet file, beside its footer, that reading it takes: those of the chosen columns. `None` for other formats,
+/// of which all is read.
+///
+/// # Errors
+/// As [`open`].
+pub fn column_ranges(path: &Path, options: &SeriesOptions) -> Result<Option<Vec<Range<u64>>>> {
+    let mut input = Input::open(path, 0)?;
+    match format::of(&input.first(FIRST_BYTES)?, path)? {
+        Format::Parquet => parquet::column_ranges(path, options).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The blocking reader behind [`open`].

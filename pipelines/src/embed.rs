@@ -113,6 +113,22 @@ impl Embed {
         })
     }
 
+    /// Records that come are numbered from here on.
+    pub(crate) fn numbered_from(mut self, first: u64) -> Self {
+        if let Featuriser::Reads(featuriser) = &mut self.featuriser {
+            featuriser.number_from(first);
+        }
+        self
+    }
+
+    /// How many records have been read; `None` within one.
+    pub(crate) fn records(&self) -> Option<u64> {
+        match &self.featuriser {
+            Featuriser::Reads(featuriser) => featuriser.between_records(),
+            Featuriser::Series(_) => None,
+        }
+    }
+
     /// Takes in what the model gave for a chunk.
     fn take(&mut self, encoded: Encoded) {
         let Encoded { sequence, end, position, output, state } = encoded;

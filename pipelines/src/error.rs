@@ -41,6 +41,9 @@ pub enum Error {
     /// The store of sessions refused.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// An object store refused, or did not answer in time.
+    #[error(transparent)]
+    Objects(#[from] crate::StoreError),
     /// Who reads the output has seen enough.
     #[error("the output was closed")]
     OutputClosed,

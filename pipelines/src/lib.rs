@@ -21,6 +21,7 @@ pub mod fill;
 pub mod forecast;
 mod frequency;
 mod job;
+mod objects;
 mod pipeline;
 mod scheduler;
 pub mod sink;
@@ -42,6 +43,7 @@ pub use self::{
     forecast::{ForecastOptions, Forecaster},
     frequency::Frequency,
     job::{Job, Step},
+    objects::{StoreError, StoreSettings},
     pipeline::{Pipeline, Progress, Summary},
     scheduler::{Full, Limits, Piece, Scheduler},
     sink::{Committed, CsvSink, Destination, FileSink, MemorySink, Sink},

@@ -10,6 +10,7 @@ use crate::{
     batch::BatchArgs,
     bench::BenchCommand,
     eval::EvalCommand,
+    report::ReportArgs,
     serve::args::ServeArgs,
     sessions::SessionsCommand,
     sql::SqlArgs,
@@ -117,9 +118,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
     )]
     Inspect(InspectArgs),
+    /// Show what a batch job came to: one page that opens offline
+    #[command(
+        after_help = "Examples:\n  unspool report forecasts\n  unspool report forecasts --series T1,T2 --output report.html\n  \
+                            unspool report embeddings --color region\n\nCounts, rates, rejects by reason; a few forecasts with \
+                            their histories, the most unusual values, or a map of the embeddings."
+    )]
+    Report(ReportArgs),
     /// Run a batch job over a lake of Parquet or CSV files: scores, forecasts or embeddings, restartable
     #[command(after_help = crate::batch::HELP)]
-    Run(BatchArgs),
+    Run(Box<BatchArgs>),
     /// Answer calls over gRPC: sessions, embeddings, forecasts
     #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \

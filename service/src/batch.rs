@@ -4,32 +4,33 @@
 //! what was typed, JOB.toml ─► file ─► BatchJob ─► pipelines::batch::run, shown by a Display
 //! ```
 
+mod args;
+mod describe;
 mod file;
 
 use std::{
-    fmt::Write as _,
+    num::{NonZeroU64, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use clap::{Args, value_parser};
-use indicatif::HumanBytes;
-use unspool_ingest::{
-    schema::TimeKind,
-    tables::{Layout, SeriesOptions},
-};
-use unspool_model::{Model, Options};
+use unspool_ingest::tables::{Layout, SeriesOptions};
+use unspool_model::Model;
 use unspool_pipelines::{
-    Progress,
-    batch::{self, BatchJob, OnCorrupt, Plan},
-    state_bytes,
+    Progress, StoreSettings,
+    batch::{self, BatchJob, OnCorrupt},
     stream::emit::Give,
 };
 
-use self::file::{File, GiveFile, InputFile, OnCorruptFile, WhatFile};
+pub(crate) use self::args::BatchArgs;
+use self::{
+    describe::describe,
+    file::{File, GiveFile, InputFile, OnCorruptFile, SchemasFile, WhatFile},
+};
 use crate::{
-    args::{DeviceArgs, MAX_HORIZON},
+    args::MAX_HORIZON,
     error::{Error, Result},
     job_file, model, print,
     progress::{self, Display, say},
@@ -40,71 +41,76 @@ use crate::{
 pub(crate) const HELP: &str = r#"Examples:
   unspool run job.toml --dry-run
   unspool run job.toml
+  unspool run --input 'lake/*.parquet' --series meter --what forecasts --horizon 24 --output forecasts
 
 job.toml:
   model = "series-3"                 # or a directory; this is the default
   [input]
-  paths = ["lake", "more/*.parquet"] # files, folders (also of key=value folders), globs: Parquet or CSV,
-                                     # taken in this order, and each by name, folder by folder
+  paths = ["lake", "more/*.parquet"] # files, folders (also of key=value folders), globs: Parquet or CSV, taken in this
+                                     # order, each by name; or URLs: s3://BUCKET/lake/**/*.parquet, gs://, az://, https://
   id = "meter"                       # columns, as of `unspool forecast`; without them by their usual names
   time = "time"
   values = ["value"]
+  keep = ["region"]                  # columns, or keys of key=value folders, that go with each series into the output
+  schemas = "same"                   # or "union": what is kept may be missing in some of the files, and is null there
   on_corrupt = "stop"                # or "skip": the rest of a damaged file is left out, as one reject
   [give]
   what = "forecasts"                 # with horizon = 24; or "scores"; or "embeddings" (layer = 8, pool = "mean")
-  horizon = 24
+  horizon = 24                       # embeddings of reads: window = 1000 gives one for each 1,000 bases
   [output]
-  dir = "forecasts"                  # parts in Parquet; _rejects, _states and _manifest.json beside
+  dir = "forecasts"                  # or s3://BUCKET/forecasts, ...: parts in Parquet; _rejects, _states and _manifest.json beside
+  partition_by = ["region"]          # folders region=north, region=south, ...
+  row_group_rows = 1000000           # default: as many as take 64 MiB
   [run]
-  unit_rows = 1000000                # a unit is finished after so many rows: what a kill can cost
-  states_bytes = 4294967296          # memory for the states of all series; or max_series = 10000
+  unit_rows = 1000000                # what a kill can cost; without it more where many series are mixed
+  states_bytes = 1073741824          # memory for states; those beyond lie on the disk
+  max_series = 1000000
+  work_dir = "work"                  # where an output for an object store is made
+  spool_dir = "/tmp"                 # where what is read of object stores lies meanwhile
+  [store]
+  timeout_ms = 30000                 # of one question to an object store; it is asked again for four times that
+  settings = { aws_region = "eu-central-1" } # beside AWS_*, GOOGLE_* and AZURE_* in the environment
 
 Killed at any point it goes on when it is started again, and ends with the same bytes. Started again when it is done, it reads
 only files that are new. Each series' rows must come in the order of time, file by file; a row that is late is a reject.
-Not there yet: input that is to be sorted first, object stores, SQL, reads (FASTA, BAM), and more than one machine."#;
+With a model of DNA (`model = "DIR"`) the input is FASTA, FASTQ, SAM or BAM, and what is given are embeddings.
+Not there yet: input that is to be sorted first, and more than one machine."#;
 
 /// Rows of a unit where the file does not say.
 const UNIT_ROWS: u64 = 1_000_000;
 /// Memory for states where the file does not say, in bytes.
-const STATES_BYTES: usize = 4 << 30;
-
-/// `unspool run`.
-#[derive(Debug, Args)]
-pub(crate) struct BatchArgs {
-    /// The job: a TOML file
-    pub(crate) job: PathBuf,
-    /// Print what would be done, and end
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// Threads that compute (default: all cores)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// No progress, no summary
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
+const STATES_BYTES: usize = 1 << 30;
+/// Series where the file does not say, at most.
+const MAX_SERIES: usize = 1_000_000;
 
 /// Runs a job to its end, or until the user interrupts it.
 ///
 /// # Errors
 /// When the job's file is not understood, or the input, the model or the output fails.
 pub(crate) fn run(args: BatchArgs) -> Result<()> {
-    let file: File = job_file::read(&args.job)?;
-    let folder = args.job.parent().unwrap_or(Path::new("")).to_owned();
+    let (file, folder) = match (args.flags.file()?, &args.job) {
+        (Some(file), _) => (file, PathBuf::new()),
+        (None, Some(path)) => {
+            let file: File = job_file::read(path)?;
+            (file, path.parent().unwrap_or(Path::new("")).to_owned())
+        }
+        (None, None) => return Err(Error::Usage("name a job's file, or --input, --what and --output".into())),
+    };
     let name = file.model.as_deref().map(|name| match name {
         "series-1" | "series-3" => name.to_owned(),
         dir => folder.join(dir).display().to_string(),
     });
-    let model = Arc::new(model::by_name(name.as_deref(), model::options(args.device, args.threads))?);
-    if let (Some(warning), false) = (model::fell_back(&model), args.quiet) {
+    let threads = threads_each(args.threads, args.workers);
+    let model = || Ok::<_, Error>(Arc::new(model::by_name(name.as_deref(), model::options(args.device, threads))?));
+    let models = (0..args.workers).map(|_| model()).collect::<Result<Vec<_>>>()?;
+    let Some(model) = models.first() else { return Err(Error::Usage("--workers: at least 1".into())) };
+    if let (Some(warning), false) = (model::fell_back(model), args.quiet) {
         say(&format!("warning: {warning}"));
     }
-    let job = job(file, folder, &model)?;
-    let plan = batch::plan(&job, &model)?;
+    let job = job(file, folder, model)?;
+    let plan = batch::plan(&job, model)?;
     if args.dry_run {
-        return print(describe(&job, &model, &plan).trim_end());
+        return print(describe(&job, model, &plan).trim_end());
     }
     let (runtime, cancel) = run::stopped_by_signals()?;
     let bytes = plan.files.iter().map(|(_, bytes)| bytes).sum();
@@ -113,7 +119,7 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
         display.show(progress);
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let done = batch::run(&job, &model, &mut report);
+    let done = batch::run_on(&job, &models, &mut report);
     drop(display);
     runtime.shutdown_background();
     let summary = match done {
@@ -121,10 +127,20 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
         done => done?,
     };
     if !args.quiet {
-        let (output, rejects) = (job.output.display().to_string(), job.output.join("_rejects").display().to_string());
+        let output = job.output_url.clone().unwrap_or_else(|| job.output.display().to_string());
+        let rejects = format!("{}/_rejects", output.trim_end_matches('/'));
         progress::summarize(&summary, &output, Some(&rejects));
     }
     Ok(())
+}
+
+/// The threads of each worker: as many as were asked for, else its share of the cores.
+fn threads_each(threads: Option<u16>, workers: u16) -> Option<u16> {
+    if threads.is_some() || workers < 2 {
+        return threads;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Some(u16::try_from(cores / usize::from(workers)).unwrap_or(u16::MAX).max(1))
 }
 
 /// From the file to a job; settings that do not go together are refused here.
@@ -134,37 +150,57 @@ fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
         OnCorruptFile::Stop => OnCorrupt::Stop,
         OnCorruptFile::Skip => OnCorrupt::Skip,
     };
-    let max_series = match (file.run.max_series, file.run.states_bytes) {
-        (Some(_), Some(_)) => {
-            return Err(Error::Usage("run: either `max_series` or `states_bytes`".into()));
-        }
-        (Some(max), None) => max.get(),
-        (None, bytes) => {
-            let options = states_options(&give, model);
-            (bytes.unwrap_or(STATES_BYTES) / state_bytes(model, &options)?.max(1)).max(1)
-        }
-    };
     let unit_rows = file.run.unit_rows.unwrap_or(UNIT_ROWS).max(1);
+    let (output, output_url) = place(&file.output.dir, file.run.work_dir.as_deref(), &folder)?;
     let said = serde_json::to_string(&give).unwrap_or_default();
     Ok(BatchJob {
         inputs: file.input.paths.clone(),
         columns: columns(&file.input, unit_rows),
+        sort: None,
         on_corrupt,
         give,
-        output: folder.join(file.output.dir),
+        window: file.give.window.map(NonZeroU64::get),
+        output,
+        output_url,
+        stores: StoreSettings {
+            settings: file.store.settings,
+            timeout: file.store.timeout_ms.map_or(StoreSettings::default().timeout, Duration::from_millis),
+        },
+        spool: file.run.spool_dir.map(|dir| folder.join(dir)),
+        partition_by: file.output.partition_by,
+        row_group_rows: file.output.row_group_rows.map(NonZeroUsize::get),
         folder,
         metadata: run::metadata(model, &[("command", "run".to_owned()), ("give", said)]),
+        stretch: file.run.unit_rows.is_none(),
         unit_rows,
-        max_series,
+        max_series: file.run.max_series.map_or(MAX_SERIES, NonZeroUsize::get),
+        states_bytes: file.run.states_bytes.unwrap_or(STATES_BYTES),
+        state_values: None,
         pack_tokens: model::suitable_tokens(model),
     })
 }
 
+/// The output's folder, and its URL where it is in an object store: then the folder is where it is made.
+fn place(dir: &str, work_dir: Option<&Path>, folder: &Path) -> Result<(PathBuf, Option<String>)> {
+    match (dir.strip_prefix("file://"), dir.contains("://"), work_dir) {
+        (_, true, Some(work)) if !dir.starts_with("file://") => Ok((folder.join(work), Some(dir.to_owned()))),
+        (None, true, _) => {
+            // The same folder each time the job is started from here.
+            let name: String = dir.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            Ok((folder.join(".unspool").join(name), Some(dir.to_owned())))
+        }
+        (_, _, Some(_)) => Err(Error::Usage("run.work_dir: it is for outputs in an object store".into())),
+        (local, _, None) => Ok((folder.join(local.unwrap_or(dir)), None)),
+    }
+}
+
 fn give(file: &GiveFile) -> Result<Give> {
     let wrong = |text: &str| Err(Error::Usage(format!("give: {text}")));
-    let embeds = file.layer.is_some() || file.pool.is_some();
+    let embeds = file.layer.is_some() || file.pool.is_some() || file.window.is_some();
     match (file.what, file.horizon) {
-        (WhatFile::Scores | WhatFile::Forecasts, _) if embeds => wrong("`layer` and `pool` are of embeddings"),
+        (WhatFile::Scores | WhatFile::Forecasts, _) if embeds => {
+            wrong("`layer`, `pool` and `window` are of embeddings")
+        }
         (WhatFile::Scores | WhatFile::Embeddings, Some(_)) => wrong("only forecasts have a `horizon`"),
         (WhatFile::Forecasts, None) => wrong("`horizon`: how many values to forecast?"),
         (WhatFile::Forecasts, Some(horizon)) if horizon == 0 || horizon > MAX_HORIZON => {
@@ -178,17 +214,6 @@ fn give(file: &GiveFile) -> Result<Give> {
     }
 }
 
-/// What series are opened for; a layer that is not there is refused by the job.
-fn states_options(give: &Give, model: &Model) -> Options {
-    match give {
-        Give::Scores => Options { anomaly: model.series_shape().is_some(), ..Options::default() },
-        Give::Forecast { .. } => Options::default(),
-        Give::Embedding { .. } => {
-            Options { layers: vec![model.info().config.layers], pools: true, ..Options::default() }
-        }
-    }
-}
-
 /// How files are read; a batch is no longer than a unit.
 fn columns(input: &InputFile, unit_rows: u64) -> SeriesOptions {
     let usual = SeriesOptions::default();
@@ -197,49 +222,9 @@ fn columns(input: &InputFile, unit_rows: u64) -> SeriesOptions {
         id: input.id.clone(),
         time: input.time.clone(),
         values: input.values.clone(),
+        keep: input.keep.clone(),
+        union: input.schemas == SchemasFile::Union,
         layout: if input.lists { Layout::List } else { Layout::Long },
         ..usual
     }
-}
-
-/// The plan, for people.
-fn describe(job: &BatchJob, model: &Model, plan: &Plan) -> String {
-    let info = model.info();
-    let (mut text, columns) = (String::new(), &job.columns);
-    let named = |name: &Option<String>| name.clone().unwrap_or_else(|| "by convention".into());
-    let values = if columns.values.is_empty() { "by convention".into() } else { columns.values.join(", ") };
-    let time = match plan.time {
-        Some(TimeKind::Timestamp) => " (timestamps)",
-        Some(TimeKind::Step) => " (step numbers)",
-        None => "",
-    };
-    let done = match &plan.manifest {
-        None => "nothing yet".to_owned(),
-        Some(manifest) => format!(
-            "{} of {} files in {} units, {} series, {} parts, {} rejects",
-            manifest.done,
-            manifest.files.len(),
-            manifest.units,
-            manifest.series,
-            manifest.parts.len(),
-            manifest.rejects(),
-        ),
-    };
-    let bytes: u64 = plan.files.iter().map(|(_, bytes)| bytes).sum();
-    let lines = [
-        format!("model    {} ({}), {}", info.name, &info.digest.to_string()[..12], info.route),
-        format!("give     {}", serde_json::to_string(&job.give).unwrap_or_default()),
-        format!("columns  id: {}; time: {}{time}; values: {values}", named(&columns.id), named(&columns.time)),
-        format!("series   at most {}", job.max_series),
-        format!("output   {}, a unit each {} rows", job.output.display(), job.unit_rows),
-        format!("done     {done}"),
-        format!("to read  {} files, {}", plan.files.len(), HumanBytes(bytes)),
-    ];
-    for line in lines {
-        let _ = writeln!(text, "{line}");
-    }
-    for (name, bytes) in &plan.files {
-        let _ = writeln!(text, "  {name}  {}", HumanBytes(*bytes));
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! `unspool bench`: measurements that anyone can repeat.
 
+mod batch;
 mod encoder;
 mod forecast;
 mod machine;
@@ -7,12 +8,20 @@ mod serve;
 
 use clap::Subcommand;
 
-use self::{encoder::BenchEncoderArgs, forecast::BenchForecastArgs, serve::BenchServeArgs};
+use self::{batch::BenchBatchArgs, encoder::BenchEncoderArgs, forecast::BenchForecastArgs, serve::BenchServeArgs};
 use crate::error::Result;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    /// Time batch jobs beside the encoder alone, and reading beside pyarrow
+    #[command(
+        after_help = "Examples:\n  unspool bench batch\n  unspool bench batch --full --what forecasts,scores,embeddings\n  \
+                            unspool bench batch --scan-only --python venv/bin/python\n\nThe table is written first: hourly \
+                            values of ragged series, in Parquet. Jobs run in processes of their own. The best of the runs \
+                            counts, since other work on a machine only makes a run slower."
+    )]
+    Batch(BenchBatchArgs),
     /// Time the encoder on a device, beside the figures of mamba-ssm on an H100
     #[command(
         after_help = "Examples:\n  unspool bench encoder\n  unspool bench encoder --device cuda:0 --weights bf16\n  \
@@ -48,6 +57,7 @@ pub(crate) enum BenchCommand {
 /// When a device, a server or a model cannot be had, or what is measured fails.
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
     match command {
+        BenchCommand::Batch(args) => batch::run(&args),
         BenchCommand::Encoder(args) => encoder::run(args),
         BenchCommand::Forecast(args) => forecast::run(&args),
         BenchCommand::Serve(args) => serve::run(*args),

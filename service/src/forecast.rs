@@ -1,7 +1,7 @@
 //! `unspool forecast`.
 
-mod gather;
-mod plot;
+pub(crate) mod gather;
+pub(crate) mod plot;
 
 use std::{
     fs,

@@ -14,6 +14,7 @@ mod inspect;
 mod job_file;
 mod model;
 mod progress;
+mod report;
 mod run;
 mod serve;
 mod sessions;
@@ -71,7 +72,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Fill(args)) => fill::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
-        Some(Command::Run(args)) => batch::run(args),
+        Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Run(args)) => batch::run(*args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Sql(args)) => sql::run(*args),

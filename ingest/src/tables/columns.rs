@@ -1,8 +1,8 @@
 //! Which columns of a table hold the series: as named, else by convention.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
-use super::SeriesOptions;
+use super::{SeriesOptions, paths};
 
 /// Names that a series' id goes by.
 const IDS: [&str; 4] = ["id", "series_id", "unique_id", "item_id"];
@@ -24,19 +24,50 @@ pub(super) struct Columns {
     pub(super) values: Vec<usize>,
     /// Whether each value column is a series of its own, named after it.
     pub(super) wide: bool,
+    /// The id of all rows, where a `key=value` folder names it.
+    pub(super) constant_id: Option<String>,
+    /// Those that are read beside.
+    pub(super) keep: Vec<Keep>,
 }
 
-/// Chooses the columns of a table; `numeric` says of each whether it may be a value.
+/// Where a column that is read beside comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// A column of the file.
+    Column(usize),
+    /// The same text for all rows: that of a `key=value` folder, or none where the file has no such column.
+    Same(Option<String>),
+}
+
+/// Chooses the columns of a table; `numeric` says of each whether it may be a value. A column that is not there may be
+/// named by a `key=value` folder that the file at `path` lies in.
 ///
 /// # Errors
 /// What is wrong, with the columns that there are.
-pub(super) fn choose(names: &[String], numeric: &[bool], options: &SeriesOptions) -> Result<Columns, String> {
-    let id = named_or(names, options.id.as_deref(), &IDS, "id")?;
+pub(super) fn choose(
+    (names, numeric): (&[String], &[bool]),
+    options: &SeriesOptions,
+    path: &Path,
+) -> Result<Columns, String> {
+    let folder = |name: &str| if names.iter().any(|there| there == name) { None } else { paths::partition(path, name) };
+    let constant_id = options.id.as_deref().and_then(folder);
+    let id = match constant_id {
+        Some(_) => None,
+        None => named_or(names, options.id.as_deref(), &IDS, "id")?,
+    };
+    let keep = options.keep.iter().map(|name| match folder(name) {
+        Some(text) => Ok(Keep::Same(Some(text))),
+        None if options.union && !names.contains(name) => Ok(Keep::Same(None)),
+        None => find(names, name, "kept").map(Keep::Column),
+    });
+    let keep = keep.collect::<Result<Vec<_>, String>>()?;
     let time = named_or(names, options.time.as_deref(), &TIMES, "time")?;
     if id.is_some() && id == time {
         return Err(format!("column '{}' cannot be both id and time", names[id.unwrap_or_default()]));
     }
-    let others = || (0..names.len()).filter(|&i| Some(i) != id && Some(i) != time && !is_row_number(&names[i]));
+    let kept = |i| keep.contains(&Keep::Column(i));
+    let others =
+        || (0..names.len()).filter(|&i| Some(i) != id && Some(i) != time && !kept(i) && !is_row_number(&names[i]));
     let wide = options.values.len() > 1 || options.values.iter().any(|name| name == "*");
     let values = match &options.values[..] {
         [] => vec![by_convention(names, numeric, others().collect())?],
@@ -57,7 +88,7 @@ pub(super) fn choose(names: &[String], numeric: &[bool], options: &SeriesOptions
             None => {}
         }
     }
-    Ok(Columns { id, time, values, wide })
+    Ok(Columns { id, time, values, wide, constant_id, keep })
 }
 
 /// The column of a name.

@@ -10,7 +10,7 @@ pub(crate) use self::facts::facts;
 use self::{dialect::Dialect, record::RecordReader};
 use super::{
     SeriesOptions,
-    columns::{self, Columns},
+    columns::{self, Columns, Keep},
     decoder::{Records, SeriesDecoder},
     paths::{stem, total_size},
     rows::{MAX_ID_BYTES, Pushed, Rows},
@@ -114,7 +114,7 @@ impl Table {
     /// Opens a file and chooses its columns.
     fn open(input: Input, options: &SeriesOptions) -> Result<Self> {
         let Opened { input, reader, names, dialect } = Opened::new(input)?;
-        let chosen = columns::choose(&names, &dialect.numeric(names.len()), options);
+        let chosen = columns::choose((&names, &dialect.numeric(names.len())), options, input.path());
         let columns = chosen.map_err(|problem| input.request(problem))?;
         let kind = match columns.time {
             None => Some(TimeKind::Step),
@@ -129,7 +129,7 @@ impl Table {
         };
         let unread = !dialect.header;
         let next = if unread { 0 } else { reader.offset() };
-        let stem = stem(input.path());
+        let stem = columns.constant_id.clone().unwrap_or_else(|| stem(input.path()));
         Ok(Self { input, reader, names, columns, stem, kind, unread, next })
     }
 
@@ -151,6 +151,16 @@ impl Table {
     /// Adds the values of the row at hand.
     fn add(&self, rows: &mut Rows) -> Result<()> {
         let too_many = |problem| self.input.invalid(Place::Line(self.reader.line()), problem);
+        for (place, keep) in self.columns.keep.iter().enumerate() {
+            match keep {
+                Keep::Same(text) => rows.beside(place, text.as_deref()),
+                Keep::Column(column) if *column < self.reader.len() => {
+                    let text = self.text(*column).ok().filter(|text| !value::is_missing(text));
+                    rows.beside(place, text);
+                }
+                Keep::Column(_) => rows.beside(place, None),
+            }
+        }
         let (id, time) = match self.id_and_time(rows.kind()) {
             Ok(found) => found,
             Err(reason) => {

@@ -12,6 +12,11 @@ pub(super) trait Records: Send + 'static {
     /// Adds the next record, or the next value of a long one; `false` at the end.
     fn step(&mut self, rows: &mut Rows) -> Result<bool>;
 
+    /// Adds records until the batch is full, as many as can be added together; `false` at the end.
+    fn steps(&mut self, rows: &mut Rows) -> Result<bool> {
+        self.step(rows)
+    }
+
     /// The first record not yet read.
     fn position(&self) -> Position;
 
@@ -68,7 +73,7 @@ impl<R: Records> Decode for SeriesDecoder<R> {
         if let Some(start) = self.start.take() {
             self.go_to(start)?;
         }
-        while !self.rows.is_full() && self.records.step(&mut self.rows)? {}
+        while !self.rows.is_full() && self.records.steps(&mut self.rows)? {}
         if self.rows.is_empty() {
             return Ok(None);
         }

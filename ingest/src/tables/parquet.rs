@@ -7,7 +7,10 @@ mod facts;
 mod table;
 mod types;
 
-use std::path::PathBuf;
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
@@ -79,6 +82,11 @@ pub(super) fn open(files: &[PathBuf], options: &SeriesOptions) -> Result<SeriesD
     Ok(SeriesDecoder::new(files, rows, options.start))
 }
 
+/// See [`super::column_ranges`].
+pub(super) fn column_ranges(path: &Path, options: &SeriesOptions) -> Result<Vec<Range<u64>>> {
+    Ok(Table::open(path, options)?.column_ranges())
+}
+
 impl Files {
     /// Goes to the next chunk that has a row; `false` at the end.
     fn next_chunk(&mut self) -> Result<bool> {
@@ -136,6 +144,21 @@ impl Records for Files {
         self.chunk_row += 1;
         self.row += 1;
         Ok(true)
+    }
+
+    fn steps(&mut self, rows: &mut Rows) -> Result<bool> {
+        if !self.next_chunk()? {
+            return Ok(false);
+        }
+        let Some(chunk) = &mut self.chunk else { return Ok(false) };
+        let added = chunk.add_plain(self.chunk_row, &self.table, rows).map_err(|problem| Error::Invalid {
+            path: self.table.path().into(),
+            place: Place::Row { row_group: u32::try_from(self.group).unwrap_or(u32::MAX), row: self.row },
+            problem,
+        })?;
+        self.chunk_row += added;
+        self.row += added as u64;
+        if added > 0 { Ok(true) } else { self.step(rows) }
     }
 
     fn position(&self) -> Position {

@@ -4,9 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array as _, ArrayRef, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+        Array as _, ArrayRef, Float64Array, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+        TimestampMicrosecondBuilder,
     },
-    datatypes::SchemaRef,
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 
 use crate::{
@@ -71,6 +72,10 @@ pub(super) struct Rows {
     ids: StringBuilder,
     times: Vec<i64>,
     values: Float64Builder,
+    /// Columns that are read beside: names, those of the rows so far, and what the row at hand has.
+    keep: Vec<String>,
+    kept: Vec<StringBuilder>,
+    beside: Vec<Option<String>>,
     rejects: Vec<Reject>,
     bytes: usize,
     order: Order,
@@ -81,13 +86,16 @@ pub(super) struct Rows {
 
 impl Rows {
     /// No rows yet.
-    pub(super) fn new(kind: TimeKind, batch_rows: usize, max_series: usize) -> Self {
+    pub(super) fn new(kind: TimeKind, batch_rows: usize, max_series: usize, keep: &[String]) -> Self {
         let order = Order { slots: HashMap::new(), last: vec![], recent: None, recent_id: String::new(), max_series };
         Self {
             kind,
             ids: StringBuilder::new(),
             times: vec![],
             values: Float64Builder::new(),
+            keep: keep.to_vec(),
+            kept: keep.iter().map(|_| StringBuilder::new()).collect(),
+            beside: vec![None; keep.len()],
             rejects: vec![],
             bytes: 0,
             order,
@@ -103,7 +111,24 @@ impl Rows {
 
     /// The schema of the batches.
     pub(super) fn schema(&self) -> SchemaRef {
-        schema::series(self.kind)
+        let series = schema::series(self.kind);
+        if self.keep.is_empty() {
+            return series;
+        }
+        let kept = self.keep.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
+        Arc::new(Schema::new(series.fields().iter().cloned().chain(kept).collect::<Vec<_>>()))
+    }
+
+    /// Says what the next rows have in a column that is read beside.
+    pub(super) fn beside(&mut self, column: usize, text: Option<&str>) {
+        let beside = &mut self.beside[column];
+        match (beside.as_mut(), text) {
+            (Some(beside), Some(text)) => {
+                beside.clear();
+                beside.push_str(text);
+            }
+            _ => *beside = text.map(str::to_owned),
+        }
     }
 
     /// Adds a row.
@@ -125,8 +150,56 @@ impl Rows {
             self.times.push(time);
             self.values.append_option(value);
             self.bytes += id.len();
+            for (column, text) in self.kept.iter_mut().zip(&self.beside) {
+                column.append_option(text.as_deref());
+                self.bytes += text.as_ref().map_or(0, String::len);
+            }
         }
         Ok(Pushed::Kept)
+    }
+
+    /// The slot of a series, for [`Rows::push_many`].
+    ///
+    /// # Errors
+    /// When it is one series too many.
+    pub(super) fn slot(&mut self, id: &str) -> Result<usize, String> {
+        self.order.slot(id)
+    }
+
+    /// How many more rows the batch has room for; none are added together while rows are thrown away, or are read with columns
+    /// beside.
+    pub(super) fn room(&self) -> usize {
+        if self.muted || !self.keep.is_empty() { 0 } else { self.batch_rows.saturating_sub(self.times.len()) }
+    }
+
+    /// Adds rows of one series as [`Rows::push`] does, their values from a place on, up to the first that is late or infinite:
+    /// how many.
+    pub(super) fn push_many(
+        &mut self,
+        (slot, id): (usize, &str),
+        times: &[i64],
+        (values, from): (&Float64Array, usize),
+    ) -> usize {
+        let last = &mut self.order.last[slot];
+        let mut added = 0;
+        for (time, at) in times.iter().zip(from..) {
+            let value = values.value(at);
+            let missing = value.is_nan() || values.is_null(at);
+            if last.is_some_and(|last| *time <= last) || (value.is_infinite() && !missing) {
+                break;
+            }
+            *last = Some(*time);
+            self.ids.append_value(id);
+            if missing {
+                self.values.append_null()
+            } else {
+                self.values.append_value(value)
+            }
+            added += 1;
+        }
+        self.times.extend_from_slice(&times[..added]);
+        self.bytes += id.len() * added;
+        added
     }
 
     /// The step number that follows the last one of a series; 0 for a new one.
@@ -186,7 +259,8 @@ impl Rows {
         let (ids, values) = (self.ids.finish(), self.values.finish());
         debug_assert_eq!((ids.len(), values.len()), (times.len(), times.len()));
         self.bytes = 0;
-        let columns: Vec<ArrayRef> = vec![Arc::new(ids), times, Arc::new(values)];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids), times, Arc::new(values)];
+        columns.extend(self.kept.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         let rows = RecordBatch::try_new(self.schema(), columns).expect("the columns are those of the schema");
         (rows, std::mem::take(&mut self.rejects))
     }

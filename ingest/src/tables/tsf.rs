@@ -106,6 +106,10 @@ impl Table {
         let header = TsfHeader::read(&mut cursor)?;
         let chosen = header.id(options.id.as_deref()).and_then(|id| Ok((id, header.start(options.time.as_deref())?)));
         let (id, start) = chosen.map_err(|problem| cursor.input().request(problem))?;
+        if !options.keep.is_empty() {
+            let problem = "of TSF no columns are kept: convert it to CSV or Parquet first".into();
+            return Err(cursor.input().request(problem));
+        }
         if !options.values.is_empty() {
             let problem = "TSF has no value columns to choose from: a line is a series".into();
             return Err(cursor.input().request(problem));

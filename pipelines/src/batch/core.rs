@@ -1,36 +1,54 @@
-//! Rows in, output rows out: the pure part of a batch job.
+//! Rows in, output rows out: what a batch job does between its files.
+//!
+//! Scores are given of each unit at its end; forecasts and embeddings at the end of the input. Until then rows are only
+//! gathered: so series go through the model in full packs, however their rows are mixed, and few states are in memory.
 
+mod attributes;
+mod scores;
 mod table;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{AsArray, BooleanArray, Int64Array, RecordBatch},
     compute::{cast, filter_record_batch},
     datatypes::{DataType, Int64Type, SchemaRef},
 };
 use unspool_ingest::{Reject, schema::TimeKind};
-use unspool_model::{Events, Item, Model, Options, State};
+use unspool_model::{Model, Options};
 
-use self::table::Table;
+use self::{
+    attributes::Attributes,
+    scores::Scores,
+    table::{Answer, Table},
+};
 use super::{
     BatchJob,
+    book::Book,
+    encode::{self, Ran, Work},
     error::{Error, Result},
-    states::Record,
+    manifest::{Manifest, SegmentEntry},
+    segment::Record,
 };
 use crate::{
-    Frequency, Scheduler, Sequence, Worker,
+    Frequency,
     featurise::{Series, SeriesFeaturiser},
-    forecast,
-    scheduler::Limits,
-    state_bytes,
+    forecast, state_bytes,
     stream::emit::{Emit, Every, Give},
 };
 
-/// What a batch of rows, or a pack of series at the end, came to.
+/// Packs that a worker gets at a time.
+const PACKS: usize = 2;
+/// Values of a series are run again, instead of a state saved, as long as they take less than this share of its bytes.
+const VALUES_SHARE: usize = 4;
+/// A state that is there anyway is saved above this share of that.
+const KEEP_SHARE: u64 = 8;
+/// A series that had one of the last so many rows of a unit is taken to go on.
+const GOING_ON_ROWS: u64 = 1 << 16;
+/// A unit that is stretched gets one row for each series in it for so many bytes of a state.
+const STRETCH_BYTES: usize = 1024;
+
+/// What rows, or a pack of series, came to.
 #[derive(Debug)]
 pub(super) struct Given {
     /// Output rows.
@@ -41,71 +59,87 @@ pub(super) struct Given {
     pub events: u64,
 }
 
-/// The series and their states.
+/// How much is kept as values and how much as states.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Above so many values since the last state there is to be a new one.
+    values: u64,
+    /// Rows that a unit has for each series in it, where units are stretched.
+    stretch: u64,
+}
+
+/// The series and what they gave so far.
 pub(super) struct Core {
-    model: Arc<Model>,
+    /// One for each worker.
+    models: Vec<Arc<Model>>,
     options: Options,
     table: Table,
+    attributes: Attributes,
     featuriser: SeriesFeaturiser,
-    scheduler: Scheduler,
-    worker: Worker,
+    book: Book,
+    scores: Scores,
+    sizes: Sizes,
     /// The run at hand, and of each series the one that read its last row.
     run: u32,
     runs: Vec<u32>,
-    /// Series that were changed since their states were saved.
-    changed: BTreeSet<usize>,
+    /// Rows of the unit at hand, and where among them each series' last one is.
+    rows: u64,
+    last_rows: Vec<u64>,
     max_series: usize,
-    pack_events: u64,
+    pack_events: usize,
     /// The frequency that most series have, once the input has ended.
     common: Option<Frequency>,
 }
 
 impl Core {
-    /// Goes on from the series that were saved, in any order.
+    /// Goes on from what is saved.
     ///
     /// # Errors
-    /// When the model does not give what the job asks for, or there are too many series.
-    pub(super) fn new(
-        job: &BatchJob,
-        model: &Arc<Model>,
-        (time, run): (TimeKind, u32),
-        saved: Vec<(Record, State)>,
-    ) -> Result<Self> {
+    /// When the model does not give what the job asks for, there are too many series, or a file is damaged.
+    pub(super) fn new(job: &BatchJob, models: &[Arc<Model>], manifest: &Manifest) -> Result<Self> {
+        let Some(model) = models.first() else { return Err(Error::Settings("no model".into())) };
         let options = options(job, model)?;
-        let table = Table::new(job, model, (&options, time))?;
-        let patch = model.series_shape().map_or(1, |shape| shape.patch);
-        let pack_events = job.pack_tokens.saturating_mul(patch);
-        let mut worker = Worker::new(Arc::clone(model), options.clone(), job.max_series);
-        let (mut series, mut runs) = (vec![], vec![]);
-        let mut saved = saved;
-        if saved.len() > job.max_series {
-            return Err(too_many(job.max_series, state_bytes(model, &options)?));
+        let table = Table::new(job, model, (&options, manifest.time))?;
+        let state_bytes = state_bytes(model, &options)?.max(1);
+        let (book, records) = Book::open(&job.output, manifest, job.states_bytes / state_bytes)?;
+        if records.len() > job.max_series {
+            return Err(too_many(job.max_series));
         }
-        saved.sort_by_key(|(record, _)| record.series.sequence);
-        for (record, state) in saved {
-            worker.put(record.series.sequence, state)?;
+        let mut attributes = Attributes::new(&job.columns.keep);
+        let (mut series, mut runs) = (vec![], vec![]);
+        for record in records {
+            attributes.push(record.attributes);
             series.push(record.series);
             runs.push(record.run);
         }
+        let patch = model.series_shape().map_or(1, |shape| shape.patch);
+        let values = job.state_values.unwrap_or((state_bytes / VALUES_SHARE / size_of::<f64>()) as u64);
         Ok(Self {
-            model: Arc::clone(model),
+            models: models.to_vec(),
             options,
             table,
+            attributes,
             featuriser: SeriesFeaturiser::resumed(series, job.give == Give::Scores),
-            scheduler: Scheduler::new(Limits::job(pack_events)),
-            worker,
-            run,
+            book,
+            scores: Scores::default(),
+            sizes: Sizes { values, stretch: if job.stretch { (state_bytes / STRETCH_BYTES) as u64 } else { 0 } },
+            run: manifest.run,
             runs,
-            changed: BTreeSet::new(),
+            rows: 0,
+            last_rows: vec![],
             max_series: job.max_series,
-            pack_events: pack_events as u64,
+            pack_events: job.pack_tokens.saturating_mul(patch),
             common: None,
         })
     }
 
+    fn model(&self) -> &Arc<Model> {
+        &self.models[0]
+    }
+
     /// The schema of the output.
     pub(super) fn schema(&self) -> SchemaRef {
-        self.table.schema()
+        self.attributes.schema(&self.table.schema())
     }
 
     /// How many series there are.
@@ -113,79 +147,114 @@ impl Core {
         self.featuriser.series().len()
     }
 
-    /// Takes rows of one file in, each series' in the order of time; `file` is named in rejects.
+    /// Takes rows of one file in, each series' in the order of time; `file` is named in rejects, which come back.
     ///
     /// # Errors
-    /// When there are too many series, or the model refuses.
-    pub(super) fn push(&mut self, rows: &RecordBatch, file: &str) -> Result<Given> {
-        let (rows, mut rejects) = self.after_the_last(rows, file)?;
-        let (chunks, refused) = self.featuriser.featurise(&rows)?;
-        rejects.extend(refused);
+    /// When there are too many series.
+    pub(super) fn push(&mut self, rows: &RecordBatch, file: &str) -> Result<Vec<Reject>> {
+        let numbers = self.featuriser.number_rows(rows)?;
         if self.series() > self.max_series {
-            return Err(too_many(self.max_series, state_bytes(&self.model, &self.options)?));
+            return Err(too_many(self.max_series));
         }
-        let numbers = self.numbers(&rows)?;
+        self.attributes.take(rows, &numbers)?;
+        let (rows, numbers, mut rejects) = self.after_the_last(rows, numbers, file)?;
+        rejects.extend(self.featuriser.push_rows(&rows, &numbers)?);
         self.runs.resize(self.series(), self.run);
-        for number in numbers.iter().flatten() {
-            self.runs[*number] = self.run;
-            self.changed.insert(*number);
+        self.last_rows.resize(self.series(), 0);
+        for number in numbers.iter().map(|number| *number as usize) {
+            self.rows += 1;
+            self.last_rows[number] = self.rows;
+            self.runs[number] = self.run;
         }
-        self.scheduler.push_all(chunks)?;
-        let (mut events, mut scores) = (0, HashMap::<Sequence, std::vec::IntoIter<f64>>::new());
-        loop {
-            let pack = self.scheduler.pack();
-            if pack.is_empty() {
-                break;
-            }
-            events += pack.iter().map(|chunk| chunk.events.len() as u64).sum::<u64>();
-            for encoded in self.worker.encode(&pack)? {
-                let before = scores.remove(&encoded.sequence).unwrap_or_default();
-                let all: Vec<f64> = before.chain(encoded.output.scores).collect();
-                scores.insert(encoded.sequence, all.into_iter());
-            }
+        let mut before = None;
+        for number in numbers.iter().filter(|number| before.replace(**number) != Some(**number)) {
+            self.book.touched(*number as usize);
         }
-        let p_values = numbers.iter().map(|number| scores.get_mut(&Sequence((*number)? as u64))?.next());
-        let rows = self.table.scored(&rows, &p_values.collect::<Vec<_>>())?;
-        Ok(Given { rows, rejects, events })
+        let book = &mut self.book;
+        self.featuriser.drain(|number, values| book.push(number, values));
+        if self.table.is_scores() {
+            self.scores.push(rows, numbers);
+        }
+        Ok(rejects)
     }
 
-    /// The rows that are later than what their series had before this batch (within one the reader has looked), and
-    /// the others as rejects.
-    fn after_the_last(&self, rows: &RecordBatch, file: &str) -> Result<(RecordBatch, Vec<Reject>)> {
-        let (mut rejects, mut keep) = (vec![], Vec::with_capacity(rows.num_rows()));
+    /// The rows that are later than what their series had before this batch (within one the reader has looked), with
+    /// their series' numbers, and the others as rejects.
+    fn after_the_last(
+        &self,
+        rows: &RecordBatch,
+        mut numbers: Vec<u32>,
+        file: &str,
+    ) -> Result<(RecordBatch, Vec<u32>, Vec<Reject>)> {
         let times = cast(rows.column(1), &DataType::Int64)?;
         let times: &Int64Array = times.as_primitive::<Int64Type>();
-        let ids = rows.column(0).as_string::<i32>();
-        for (row, number) in self.numbers(rows)?.into_iter().enumerate() {
-            let series = number.map(|number| &self.featuriser.series()[number]);
-            let late = series.and_then(|series| Some((series.last_time()?, series.time_kind())));
-            let late = late.filter(|(last, _)| times.value(row) <= *last);
-            keep.push(late.is_none());
-            if let Some((last, kind)) = late {
-                let time = times.value(row);
-                let what = if time == last { "a second row at" } else { "late:" };
-                let (time, last) = (shown(time, kind), shown(last, kind));
-                let id = ids.value(row);
-                let reason = format!("{what} {time} (series '{id}' is already at {last}, by an earlier file)");
-                rejects.push(Reject { place: file.to_owned(), reason, payload: vec![] });
-            }
+        let (mut rejects, mut keep) = (vec![], vec![]);
+        for (row, number) in numbers.iter().enumerate() {
+            let series = &self.featuriser.series()[*number as usize];
+            let Some(last) = series.last_time().filter(|last| times.value(row) <= *last) else { continue };
+            keep.resize(rows.num_rows(), true);
+            keep[row] = false;
+            let (time, kind, id) = (times.value(row), series.time_kind(), &series.id);
+            let what = if time == last { "a second row at" } else { "late:" };
+            let (time, last) = (shown(time, kind), shown(last, kind));
+            let reason = format!("{what} {time} (series '{id}' is already at {last}, by an earlier file)");
+            rejects.push(Reject { place: file.to_owned(), reason, payload: vec![] });
         }
         if rejects.is_empty() {
-            return Ok((rows.clone(), rejects));
+            return Ok((rows.clone(), numbers, rejects));
         }
-        Ok((filter_record_batch(rows, &BooleanArray::from(keep))?, rejects))
+        let mut kept = keep.iter();
+        numbers.retain(|_| kept.next().is_some_and(|keep| *keep));
+        Ok((filter_record_batch(rows, &BooleanArray::from(keep))?, numbers, rejects))
     }
 
-    /// The numbers of the rows' series, of those that are known.
-    fn numbers(&self, rows: &RecordBatch) -> Result<Vec<Option<usize>>> {
-        let ids = rows.column(0).as_string_opt::<i32>();
-        let ids = ids.ok_or_else(|| crate::Error::Rows("the rows' first column is not their ids".into()))?;
-        let mut numbers: Vec<Option<usize>> = Vec::with_capacity(ids.len());
-        for row in 0..ids.len() {
-            let same = row > 0 && ids.value(row) == ids.value(row - 1);
-            numbers.push(if same { numbers[row - 1] } else { self.featuriser.number(ids.value(row)) });
+    /// So many rows a unit has at least, with as many series as are in it now.
+    pub(super) fn stretched_rows(&self) -> u64 {
+        self.sizes.stretch.saturating_mul(self.book.changed().1 as u64)
+    }
+
+    /// The series that are to be run at the unit's end; `last`: the input has ended, too.
+    pub(super) fn due_now(&self, last: bool) -> Vec<usize> {
+        let changed = self.book.changed().0;
+        match self.table.is_scores() {
+            true => changed.collect(),
+            false if last => vec![],
+            false => changed.filter(|number| self.book.tail(*number) > self.sizes.values).collect(),
         }
-        Ok(numbers)
+    }
+
+    /// Runs the first of these series, and says how many, and how many events. `last` as before.
+    ///
+    /// # Errors
+    /// When the model or the disk refuses.
+    pub(super) fn run(&mut self, due: &[usize], last: bool) -> Result<(usize, u64)> {
+        let works = self.works(due, |work| work.values.len() as u64)?;
+        let (series, events) = (works.len(), works.iter().map(|work| work.values.len() as u64).sum());
+        let pack_events = self.pack_events;
+        let ran = encode::shared(&self.models, works, |model, works| encode::encode(model, works, pack_events))?;
+        for Ran { number, state, scores } in ran {
+            self.scores.answer(number, scores);
+            let going_on = !last && self.table.is_scores() && self.last_rows[number] + GOING_ON_ROWS > self.rows;
+            let save = going_on || self.book.tail(number) > self.sizes.values;
+            let model = Arc::clone(self.model());
+            self.book.keep(&model, (number, state), save)?;
+        }
+        Ok((series, events))
+    }
+
+    /// The output rows of the unit, once all that is due was run.
+    ///
+    /// # Errors
+    /// When Arrow refuses.
+    pub(super) fn scored(&mut self) -> Result<Vec<RecordBatch>> {
+        let mut all = vec![];
+        for (rows, numbers, scores) in self.scores.take() {
+            let scored = self.table.scored(&rows.project(&[0, 1, 2])?, &scores)?;
+            let there = (0..rows.num_rows()).filter(|row| arrow::array::Array::is_valid(rows.column(2), *row));
+            let numbers: Vec<u32> = there.map(|row| numbers[row]).collect();
+            all.push(self.attributes.add(scored, &numbers)?);
+        }
+        Ok(all)
     }
 
     /// The series of which something is given now that the run's input has ended: those that had rows in it.
@@ -195,70 +264,79 @@ impl Core {
         all.filter(|number| self.runs[*number] == self.run).collect()
     }
 
-    /// Gives forecasts or embeddings of the first of these series, as many as suit a pack, and says how many.
-    ///
-    /// Their own states stay as they are: what is held back goes into copies.
+    /// Gives forecasts or embeddings of the first of these series, as many as suit the workers, and says how many.
     ///
     /// # Errors
-    /// When the model refuses.
+    /// When the model or the disk refuses.
     pub(super) fn give(&mut self, due: &[usize]) -> Result<(usize, Given)> {
-        let ahead = self.table.horizon() as u64;
-        let context = self.model.series_shape().map_or(0, |shape| shape.context) as u64;
-        let (mut states, mut pending, mut cost, mut events) = (vec![], vec![], 0, 0);
+        let least = forecast::LEAST_EVENTS.max(self.table.horizon() as u64);
+        let works = self.works(due, |work| (work.values.len() as u64).max(least))?;
+        let events = works.iter().map(|work| work.values.len() as u64).sum();
+        let held: Vec<Vec<f64>> = works.iter().map(|work| self.featuriser.series()[work.number].held_back()).collect();
+        let keep: Vec<bool> =
+            works.iter().map(|work| self.book.tail(work.number) > self.sizes.values / KEEP_SHARE).collect();
+        // The works are those of the first series that are due, which stand in the order of their numbers.
+        let place = |number: usize| due.binary_search(&number).unwrap_or(0);
+        let (table, pack_events) = (&self.table, self.pack_events);
+        let answers = encode::shared(&self.models, works, |model, works| {
+            let (mut kept, mut ended) = (vec![], vec![]);
+            for Ran { number, state, .. } in encode::encode(model, works, pack_events)? {
+                kept.push(keep[place(number)].then(|| state.clone()));
+                ended.push(Work { number, state, values: held[place(number)].clone(), fresh: 0 });
+            }
+            let ended = encode::encode(model, ended, pack_events)?;
+            let answers = table.answers(model, &ended.iter().map(|ran| &ran.state).collect::<Vec<_>>())?;
+            Ok(ended.iter().map(|ran| ran.number).zip(kept).zip(answers).collect())
+        })?;
+        let numbers: Vec<usize> = answers.iter().map(|((number, _), _)| *number).collect();
+        let mut given: Vec<Answer> = Vec::with_capacity(answers.len());
+        let model = Arc::clone(self.model());
+        for ((number, state), answer) in answers {
+            if let Some(state) = state {
+                self.book.keep(&model, (number, state), true)?;
+            }
+            given.push(answer);
+        }
+        let series: Vec<&Series> = numbers.iter().map(|number| &self.featuriser.series()[*number]).collect();
+        let (rows, of, rejects) = self.table.rows(&model, (&series, given), self.common)?;
+        let of: Vec<u32> = of.into_iter().map(|at| u32::try_from(numbers[at]).unwrap_or(u32::MAX)).collect();
+        let rows = self.attributes.add(rows, &of)?;
+        Ok((numbers.len(), Given { rows, rejects, events }))
+    }
+
+    /// The first of these series, as many as suit the workers by what they cost.
+    fn works(&mut self, due: &[usize], cost: impl Fn(&Work) -> u64) -> Result<Vec<Work>> {
+        let room = (self.pack_events * PACKS * self.models.len()) as u64;
+        let (mut works, mut taken) = (vec![], 0);
         for number in due {
-            if cost >= self.pack_events {
+            if taken >= room {
                 break;
             }
-            let series = &self.featuriser.series()[*number];
-            let state = match self.worker.get(series.sequence) {
-                Some(state) => state.clone(),
-                None => self.model.open(&self.options)?,
-            };
-            let values = series.held_back();
-            events += values.len() as u64;
-            let len = state.position() + values.len() as u64;
-            cost += len.min(context).max(forecast::LEAST_EVENTS).max(ahead);
-            states.push(state);
-            pending.push(values);
+            let model = Arc::clone(self.model());
+            let work = self.book.work((&model, &self.options), *number)?;
+            taken += cost(&work);
+            works.push(work);
         }
-        let mut items: Vec<Item<'_>> = states
-            .iter_mut()
-            .zip(&pending)
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(state, values)| Item { state, events: Events::Values(values) })
-            .collect();
-        self.model.append(&mut items)?;
-        let due: Vec<&Series> = due[..states.len()].iter().map(|number| &self.featuriser.series()[*number]).collect();
-        let (rows, rejects) = self.table.rows(&self.model, (&due, &states), self.common)?;
-        Ok((states.len(), Given { rows, rejects, events }))
+        Ok(works)
     }
 
-    /// What was changed since the last call (or, with `all`, every series), each with its state's bytes.
+    /// Ends a unit: what changed goes to the disk. Gives the files that hold everything now, and the paths of those that are no
+    /// longer needed.
     ///
     /// # Errors
-    /// When the model or `take` fails.
-    pub(super) fn save(&mut self, all: bool, take: &mut dyn FnMut(&Record, &[u8]) -> Result<()>) -> Result<()> {
-        let changed = std::mem::take(&mut self.changed);
-        let numbers: Vec<usize> = if all { (0..self.series()).collect() } else { changed.into_iter().collect() };
-        for number in numbers {
-            let series = &self.featuriser.series()[number];
-            let fresh;
-            let state = match self.worker.get(series.sequence) {
-                Some(state) => state,
-                None => {
-                    fresh = self.model.open(&self.options)?;
-                    &fresh
-                }
-            };
-            let record = Record { series: series.clone(), run: self.runs[number], position: state.position() };
-            take(&record, &self.model.save(state)?)?;
-        }
-        Ok(())
-    }
-
-    /// How many series were changed since the last save.
-    pub(super) fn changed(&self) -> usize {
-        self.changed.len()
+    /// When the disk refuses.
+    pub(super) fn commit(
+        &mut self,
+        unit: u64,
+        old: &[SegmentEntry],
+    ) -> Result<(Vec<SegmentEntry>, Vec<std::path::PathBuf>)> {
+        (self.rows, self.last_rows) = (0, vec![0; self.series()]);
+        let (featuriser, runs, attributes) = (&self.featuriser, &self.runs, &self.attributes);
+        self.book.commit((unit, old), &|number| Record {
+            series: featuriser.series()[number].clone(),
+            run: runs[number],
+            attributes: attributes.of(number),
+        })
     }
 }
 
@@ -267,14 +345,17 @@ impl Core {
 /// # Errors
 /// When the model does not give it.
 pub(super) fn options(job: &BatchJob, model: &Model) -> Result<Options> {
-    let emit = Emit { give: job.give.clone(), every: Every::Events(1) };
+    give_options(&job.give, model)
+}
+
+/// As [`options`].
+pub(super) fn give_options(give: &Give, model: &Model) -> Result<Options> {
+    let emit = Emit { give: give.clone(), every: Every::Events(1) };
     emit.options(model).map_err(|error| Error::Settings(format!("give: {error}")))
 }
 
-fn too_many(limit: usize, state_bytes: usize) -> Error {
-    Error::Settings(format!(
-        "more than {limit} series (a state is {state_bytes} bytes): raise run.max_series or run.states_bytes, or split the input"
-    ))
+fn too_many(limit: usize) -> Error {
+    Error::Settings(format!("more than {limit} series: raise run.max_series, or split the input"))
 }
 
 /// A time as a person reads it.

@@ -67,3 +67,9 @@ impl From<ArrowError> for Error {
         Self::Job(error.into())
     }
 }
+
+impl From<crate::StoreError> for Error {
+    fn from(error: crate::StoreError) -> Self {
+        Self::Job(error.into())
+    }
+}

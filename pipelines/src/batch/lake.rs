@@ -8,23 +8,65 @@ use std::{
 use unspool_ingest::{
     Decode, Threaded,
     format::{self, Format},
+    reads::{self, ReadOptions},
     schema::{self, TimeKind},
     tables::{self, SeriesOptions},
 };
 
+use tempfile::TempDir;
+use unspool_model::Front;
+
 use super::{
     BatchJob, OnCorrupt,
     error::{Error, Result},
-    files::{self, FileEntry},
+    files::{self, FileEntry, Kind},
     manifest::Manifest,
+    remote::{Remote, Stores},
 };
+use crate::objects::is_url;
 
 /// The files that a job finds.
 pub(super) struct Lake {
-    /// Each with its path, in order.
-    files: Vec<(FileEntry, PathBuf)>,
+    /// Each with its place, in order.
+    files: Vec<(FileEntry, Place)>,
     /// Where each stands among them, by name.
     places: HashMap<String, usize>,
+    kind: Kind,
+    /// What is brought of object stores; it goes with the lake.
+    _spool: Option<TempDir>,
+}
+
+/// Where a file lies.
+enum Place {
+    Here(PathBuf),
+    Elsewhere(Remote),
+}
+
+/// A file on the local disk, as long as it is read.
+pub(super) struct Brought<'a>(&'a Place);
+
+impl Brought<'_> {
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Brought<'_> {
+    fn drop(&mut self) {
+        if let Place::Elsewhere(remote) = self.0 {
+            remote.leave();
+        }
+    }
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Here(path) => path,
+            Self::Elsewhere(remote) => remote.local(),
+        }
+    }
 }
 
 impl Lake {
@@ -32,13 +74,32 @@ impl Lake {
     ///
     /// # Errors
     /// When one is missing or was changed.
-    pub(super) fn find(job: &BatchJob, manifest: Option<&Manifest>) -> Result<Self> {
-        let mut files = vec![];
-        for path in files::find(&job.folder, &job.inputs)? {
-            files.push((files::entry(&job.folder, &path)?, path));
+    pub(super) fn find(job: &BatchJob, front: Front, manifest: Option<&Manifest>) -> Result<Self> {
+        let kind = if front == Front::Dna { Kind::Reads } else { Kind::Series };
+        let (mut files, mut places) = (vec![], HashMap::new());
+        let mut add = |entry: FileEntry, place: Place| {
+            if !places.contains_key(&entry.name) {
+                places.insert(entry.name.clone(), files.len());
+                files.push((entry, place));
+            }
+        };
+        let remote = |pattern: &&String| is_url(pattern) && !pattern.starts_with("file://");
+        let spool = job.inputs.iter().find(remote).map(|_| spool(job)).transpose()?;
+        let folder = spool.as_ref().map_or(Path::new(""), TempDir::path);
+        let mut stores = Stores::new(&job.stores, folder);
+        for pattern in &job.inputs {
+            if remote(&pattern) {
+                stores
+                    .find(pattern, kind)?
+                    .into_iter()
+                    .for_each(|(entry, remote)| add(entry, Place::Elsewhere(remote)));
+                continue;
+            }
+            for path in files::find(&job.folder, pattern, kind)? {
+                add(files::entry(&job.folder, &path)?, Place::Here(path));
+            }
         }
-        let places = files.iter().enumerate().map(|(place, (entry, _))| (entry.name.clone(), place)).collect();
-        let lake = Self { files, places };
+        let lake = Self { files, places, kind, _spool: spool };
         for known in manifest.map_or(&[][..], |manifest| &manifest.files) {
             let path = job.folder.join(&known.name);
             let found = lake.places.get(&known.name).map(|place| &lake.files[*place].0);
@@ -56,6 +117,36 @@ impl Lake {
         Ok(lake)
     }
 
+    /// As [`Lake::check`], for reads; they have no times.
+    fn check_reads(&self, job: &BatchJob, files: &[FileEntry]) -> Result<Option<TimeKind>> {
+        let mut any = None;
+        for entry in files {
+            let place = self.place(entry)?;
+            if let Place::Elsewhere(remote) = place {
+                remote.bring_edges()?;
+            }
+            match reads::decoder(place.path(), &ReadOptions::default()).map_err(Error::from) {
+                Err(error) if job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => continue,
+                opened => opened.map_err(|error| self.named(entry, error))?,
+            };
+            any = Some(TimeKind::Step);
+        }
+        Ok(any)
+    }
+
+    /// An error about a file that was brought, with the name that it has elsewhere.
+    pub(super) fn named(&self, entry: &FileEntry, error: Error) -> Error {
+        let Ok(Place::Elsewhere(remote)) = self.place(entry) else { return error };
+        let (local, text) = (remote.local().display().to_string(), error.to_string());
+        match text.strip_prefix(&local) {
+            Some(problem) if !is_corrupt(&error) => {
+                let problem = problem.trim_start_matches([':', ',', ' ']).to_owned();
+                Error::Input { path: entry.name.clone().into(), problem }
+            }
+            _ => error,
+        }
+    }
+
     /// The files that the manifest does not know.
     pub(super) fn new_files(&self, manifest: Option<&Manifest>) -> Vec<FileEntry> {
         let known = manifest.map_or(&[][..], |manifest| &manifest.files);
@@ -64,9 +155,29 @@ impl Lake {
         new.map(|(entry, _)| entry.clone()).collect()
     }
 
-    /// Where a file lies.
-    pub(super) fn path(&self, entry: &FileEntry) -> &Path {
-        self.places.get(&entry.name).map_or(Path::new(""), |place| &self.files[*place].1)
+    /// A file, brought to the local disk: what is read of it.
+    ///
+    /// # Errors
+    /// When the store or the disk refuses.
+    pub(super) fn bring(&self, entry: &FileEntry, columns: &SeriesOptions) -> Result<Brought<'_>> {
+        let place = self.place(entry)?;
+        if let Place::Elsewhere(remote) = place {
+            remote.bring(columns)?;
+        }
+        Ok(Brought(place))
+    }
+
+    /// The name by which a person knows a file: its path, or its URL.
+    pub(super) fn shown(&self, entry: &FileEntry) -> String {
+        match self.place(entry) {
+            Ok(Place::Here(path)) => path.display().to_string(),
+            _ => entry.name.clone(),
+        }
+    }
+
+    fn place(&self, entry: &FileEntry) -> Result<&Place> {
+        let gone = || Error::Settings(format!("{}: it is not among the inputs", entry.name));
+        self.places.get(&entry.name).map(|place| &self.files[*place].1).ok_or_else(gone)
     }
 
     /// Opens each of these files, and says how they write time, which is the same in all.
@@ -80,13 +191,20 @@ impl Lake {
         files: &[FileEntry],
         known: Option<TimeKind>,
     ) -> Result<Option<TimeKind>> {
+        if self.kind == Kind::Reads {
+            return self.check_reads(job, files);
+        }
         let mut first: Option<(Format, TimeKind, PathBuf)> = None;
         let mut whole = vec![];
         for entry in files {
-            let path = self.path(entry);
+            let place = self.place(entry)?;
+            let path = place.path();
+            if let Place::Elsewhere(remote) = place {
+                remote.bring_edges()?;
+            }
             let (format, kind) = match open(path, &job.columns) {
                 Err(error) if job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => continue,
-                opened => opened?,
+                opened => opened.map_err(|error| self.named(entry, error))?,
             };
             let conflict = match &first {
                 Some((there, _, other)) if *there != format => {
@@ -114,6 +232,12 @@ impl Lake {
     }
 }
 
+/// A folder for what is brought.
+fn spool(job: &BatchJob) -> Result<TempDir> {
+    let dir = job.spool.clone().unwrap_or_else(std::env::temp_dir);
+    tempfile::Builder::new().prefix("unspool-").tempdir_in(&dir).map_err(|source| Error::io(&dir, &source))
+}
+
 /// Reads a file on a thread of its own, from a position on.
 ///
 /// # Errors
@@ -132,7 +256,7 @@ fn open(path: &Path, columns: &SeriesOptions) -> Result<(Format, TimeKind)> {
     refuse_empty(path)?;
     let format = format::detect(path)?;
     let decoder = tables::decoder(&[path.to_owned()], columns)?;
-    let steps = decoder.schema() == schema::series(TimeKind::Step);
+    let steps = decoder.schema().field(1) == schema::series(TimeKind::Step).field(1);
     Ok((format, if steps { TimeKind::Step } else { TimeKind::Timestamp }))
 }
 

@@ -16,25 +16,25 @@ use super::{
 };
 use crate::sink::sync_folder;
 
+/// The manifest's file.
+pub(super) const NAME: &str = "_manifest.json";
 /// The version of the layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// A part of the output.
+/// A file of the output or of rejects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartEntry {
-    /// Its file's name, in the folder and (its rejects) in `_rejects`.
+    /// Its path in the output's folder.
     pub name: String,
-    /// Output rows; without any there is no such file.
+    /// Its rows: it has one at least.
     pub rows: u64,
-    /// Rejects; without any there is no such file.
-    pub rejects: u64,
 }
 
-/// A file of states, and how many series are in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A file of values and states of series: the unit that wrote it, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentEntry {
-    pub name: String,
-    pub series: u64,
+    pub unit: u64,
+    pub bytes: u64,
 }
 
 /// What is finished of a job.
@@ -53,13 +53,19 @@ pub struct Manifest {
     pub position: Option<Position>,
     /// Runs so far: each takes in the files that are new.
     pub run: u32,
+    /// All files of the run were read: what waited for that is being given.
+    pub closing: bool,
+    /// Of the series that had rows in the run: so many were given, in the order of their numbers.
+    pub given: u64,
     /// The last run has given all that it had to.
     pub complete: bool,
     /// Units finished.
     pub units: u64,
     /// The output.
     pub parts: Vec<PartEntry>,
-    /// Files of states, oldest first.
+    /// Rejects.
+    pub rejects: Vec<PartEntry>,
+    /// Files of values and states, oldest first.
     pub(super) segments: Vec<SegmentEntry>,
     /// Series so far.
     pub series: u64,
@@ -76,9 +82,12 @@ impl Manifest {
             done: 0,
             position: None,
             run: 0,
+            closing: false,
+            given: 0,
             complete: true,
             units: 0,
             parts: vec![],
+            rejects: vec![],
             segments: vec![],
             series: 0,
         }
@@ -86,8 +95,8 @@ impl Manifest {
 
     /// Rejected rows of all units.
     #[must_use]
-    pub fn rejects(&self) -> u64 {
-        self.parts.iter().map(|part| part.rejects).sum()
+    pub fn rejected(&self) -> u64 {
+        self.rejects.iter().map(|part| part.rows).sum()
     }
 
     /// The manifest of an output folder; `None` where there is none.
@@ -100,17 +109,39 @@ impl Manifest {
             Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(|source| Error::Input { path: path.clone(), problem: source.to_string() })?,
         };
-        let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&path, error))?;
-        if manifest.version != VERSION {
-            return Err(Error::damaged(&path, format!("version {} is not known here", manifest.version)));
+        Self::parse(&bytes, &path).map(Some)
+    }
+
+    /// A manifest's text, read from `path`.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
         }
-        Ok(Some(manifest))
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error))?;
+        if version != VERSION {
+            return Err(Error::damaged(path, format!("version {version} is not known here")));
+        }
+        serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error))
+    }
+
+    /// Its text.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(|error| Error::damaged(Path::new(NAME), error))
+    }
+
+    /// Removes a folder's manifest, if there is one.
+    pub(super) fn forget(dir: &Path) -> Result<()> {
+        match fs::remove_file(path(dir)) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(&path(dir), &source)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes it durable: the commit of all that it names.
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
         let (path, draft) = (path(dir), dir.join("_manifest.json.partial"));
-        let text = serde_json::to_vec_pretty(self).map_err(|error| Error::damaged(&path, error))?;
+        let text = self.bytes()?;
         let write = || {
             let mut file = File::create(&draft)?;
             file.write_all(&text)?;
@@ -139,5 +170,5 @@ impl Manifest {
 }
 
 fn path(dir: &Path) -> PathBuf {
-    dir.join("_manifest.json")
+    dir.join(NAME)
 }

@@ -1,6 +1,15 @@
-//! The output of one unit: two files that get their names when the unit ends.
+//! The output of one unit: files that get their names when the unit ends.
+//!
+//! ```text
+//! DIR/part-00000003.parquet                 without partitions
+//! DIR/region=north/part-00000003.parquet    one for each value, where the output is partitioned
+//! DIR/_rejects/part-00000003.parquet
+//! ```
+
+mod partition;
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -8,7 +17,9 @@ use std::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
 
+use self::partition::Partition;
 use super::{
+    BatchJob, book,
     error::{Error, Result},
     manifest::{Manifest, PartEntry},
 };
@@ -16,67 +27,112 @@ use crate::sink::{Writer, problem, rejects, sync_folder};
 
 /// The folder of rejects in the output's folder.
 pub(super) const REJECTS: &str = "_rejects";
+/// Partitions of one unit, at most: each has a file open.
+const MOST_PARTITIONS: usize = 1000;
 
 /// A file that is begun with its first rows.
 struct Draft {
     path: PathBuf,
     schema: SchemaRef,
     metadata: Vec<(String, String)>,
+    row_group_rows: Option<usize>,
     writer: Option<Writer>,
     rows: u64,
 }
 
 /// The output of the unit at hand.
 pub(super) struct Part {
+    dir: PathBuf,
     name: String,
-    rows: Draft,
+    partition: Partition,
+    metadata: Vec<(String, String)>,
+    row_group_rows: Option<usize>,
+    /// By their folders.
+    rows: BTreeMap<String, Draft>,
     rejects: Draft,
 }
 
 impl Part {
-    /// Nothing yet.
-    pub(super) fn new(dir: &Path, unit: u64, (schema, metadata): (&SchemaRef, &[(String, String)])) -> Self {
-        let name = name(unit);
-        Self {
-            rows: Draft::new(dir.join(&name), schema, metadata),
-            rejects: Draft::new(dir.join(REJECTS).join(&name), &rejects::SCHEMA, &[]),
-            name,
-        }
+    /// Nothing yet; the output has rows of this schema, of which the partitions' columns go into the folders' names.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub(super) fn new(job: &BatchJob, unit: u64, schema: &SchemaRef) -> Result<Self> {
+        let (dir, name) = (job.output.clone(), name(unit));
+        let rejects = Draft {
+            path: dir.join(REJECTS).join(&name),
+            schema: SchemaRef::clone(&rejects::SCHEMA),
+            metadata: vec![],
+            row_group_rows: None,
+            writer: None,
+            rows: 0,
+        };
+        let partition = Partition::new(schema, &job.partition_by)?;
+        let (metadata, row_group_rows) = (job.metadata.clone(), job.row_group_rows);
+        Ok(Self { dir, name, partition, metadata, row_group_rows, rows: BTreeMap::new(), rejects })
     }
 
     /// Adds rows.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or there are too many partitions.
     pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
-        self.rows.write(rows)
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        for (folder, rows) in self.partition.split(rows)? {
+            let full = self.rows.len() >= MOST_PARTITIONS;
+            let draft = match self.rows.entry(folder) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(_) if full => {
+                    return Err(Error::Settings(format!(
+                        "output.partition_by: more than {MOST_PARTITIONS} partitions in one unit: choose a column with fewer values"
+                    )));
+                }
+                Entry::Vacant(entry) => {
+                    let dir = self.dir.join(entry.key());
+                    fs::create_dir_all(&dir).map_err(|source| Error::io(&dir, &source))?;
+                    entry.insert(Draft {
+                        path: dir.join(&self.name),
+                        schema: self.partition.schema(),
+                        metadata: self.metadata.clone(),
+                        row_group_rows: self.row_group_rows,
+                        writer: None,
+                        rows: 0,
+                    })
+                }
+            };
+            draft.write(rows)?;
+        }
+        Ok(())
     }
 
     /// Adds rejects.
     ///
     /// # Errors
-    /// As [`Part::write`].
+    /// When the disk refuses.
     pub(super) fn write_rejects(&mut self, all: &[Reject]) -> Result<()> {
-        self.rejects.write(rejects::rows(all)?)
+        if all.is_empty() { Ok(()) } else { self.rejects.write(rejects::rows(all)?) }
     }
 
-    /// Ends both files and gives them their names, the rejects first. `None`: there is neither.
+    /// Gives the files their names: those of the output, and that of the rejects.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn publish(self) -> Result<Option<PartEntry>> {
-        let (rows, rejects) = (self.rows.rows, self.rejects.rows);
+    pub(super) fn publish(self) -> Result<(Vec<PartEntry>, Option<PartEntry>)> {
+        let mut parts = vec![];
+        for (folder, draft) in self.rows {
+            let name = if folder.is_empty() { self.name.clone() } else { format!("{folder}/{}", self.name) };
+            parts.push(PartEntry { name, rows: draft.rows });
+            draft.publish()?;
+        }
+        let rejects = PartEntry { name: format!("{REJECTS}/{}", self.name), rows: self.rejects.rows };
         self.rejects.publish()?;
-        self.rows.publish()?;
-        Ok((rows + rejects > 0).then_some(PartEntry { name: self.name, rows, rejects }))
+        Ok((parts, Some(rejects).filter(|rejects| rejects.rows > 0)))
     }
 }
 
 impl Draft {
-    fn new(path: PathBuf, schema: &SchemaRef, metadata: &[(String, String)]) -> Self {
-        Self { path, schema: SchemaRef::clone(schema), metadata: metadata.to_vec(), writer: None, rows: 0 }
-    }
-
     /// Its name while it is written: readers of data sets leave it out.
     fn partial(&self) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -84,17 +140,14 @@ impl Draft {
     }
 
     fn write(&mut self, rows: RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
         self.rows += rows.num_rows() as u64;
         let path = self.partial();
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
                 let file = File::create(&path).map_err(|source| Error::io(&path, &source))?;
-                let writer = Writer::new(file, &self.schema, &self.metadata).map_err(|error| failed(&path, error))?;
-                self.writer.insert(writer)
+                let writer = Writer::with_row_groups(file, &self.schema, (&self.metadata, self.row_group_rows));
+                self.writer.insert(writer.map_err(|error| failed(&path, error))?)
             }
         };
         writer.write(rows).map_err(|error| failed(&path, error))
@@ -133,21 +186,26 @@ pub(super) fn refuse_foreign(dir: &Path) -> Result<()> {
 /// # Errors
 /// When the disk refuses.
 pub(super) fn tidy(dir: &Path, manifest: Option<&Manifest>) -> Result<()> {
-    for folder in [dir, &dir.join(REJECTS), &dir.join(super::states::FOLDER)] {
+    for folder in [dir, &dir.join(REJECTS), &dir.join(super::segment::FOLDER)] {
         fs::create_dir_all(folder).map_err(|source| Error::io(folder, &source))?;
     }
-    let named = |name: &str| {
-        manifest.is_some_and(|manifest| {
-            manifest.parts.iter().any(|part| part.name == name)
-                || manifest.segments.iter().any(|segment| segment.name == name)
-        })
-    };
-    for folder in [dir, &dir.join(REJECTS), &dir.join(super::states::FOLDER)] {
-        for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, &source))? {
-            let path = entry.map_err(|source| Error::io(folder, &source))?.path();
+    let mut named: std::collections::HashSet<PathBuf> = std::collections::HashSet::new();
+    if let Some(manifest) = manifest {
+        named.extend(manifest.parts.iter().chain(&manifest.rejects).map(|part| dir.join(&part.name)));
+        let segment = |unit| dir.join(super::segment::FOLDER).join(book::name(unit));
+        named.extend(manifest.segments.iter().map(|entry| segment(entry.unit)));
+    }
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|source| Error::io(&folder, &source))? {
+            let path = entry.map_err(|source| Error::io(&folder, &source))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && (name.contains('=') || [REJECTS, super::segment::FOLDER].contains(&&*name)) {
+                folders.push(path);
+                continue;
+            }
             let ours = name.ends_with(".partial") || is_part(&name) || name.ends_with(".states");
-            if ours && !named(&name) && path.is_file() {
+            if ours && !named.contains(&path) && path.is_file() {
                 fs::remove_file(&path).map_err(|source| Error::io(&path, &source))?;
             }
         }

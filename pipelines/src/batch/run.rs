@@ -2,31 +2,33 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
     ops::ControlFlow,
-    path::Path,
+    path::PathBuf,
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures::executor::block_on;
-use unspool_ingest::{Batch, Position, Reject, Source, schema::TimeKind, tables::SeriesOptions};
-use unspool_model::Model;
+use unspool_ingest::{Batch, Source, schema::TimeKind, tables::SeriesOptions};
+use unspool_model::{Front, Model};
 
 use super::{
-    BatchJob, OnCorrupt, Plan,
-    core::{self, Core, Given},
+    BatchJob, Plan,
+    core::{self, Core},
     error::{Error, Result},
     files::FileEntry,
-    lake::{Lake, is_corrupt, source},
-    manifest::{Manifest, SegmentEntry},
-    part::{self, Part},
-    states,
+    lake::{Lake, source},
+    manifest::Manifest,
+    output::Output,
+    reads::{self, ReadsRun},
+    runs::RunEntry,
+    unit::{Place, Unit},
 };
 use crate::{Progress, Summary};
 
-/// How many rejects a [`Summary`] shows.
-const SHOWN_REJECTS: usize = 3;
+/// Rows of a unit that is stretched for its series' sake, at most: they are in memory.
+const MOST_UNIT_ROWS: u64 = 1 << 24;
 
 /// Told of every step; a break stops the job, which goes on from its last unit when it is run again.
 pub type Report<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
@@ -36,13 +38,10 @@ pub type Report<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 /// # Errors
 /// As [`run`], where it would not even begin.
 pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
-    core::options(job, model)?;
-    let manifest = Manifest::read(&job.output)?;
-    if manifest.is_none() {
-        part::refuse_foreign(&job.output)?;
-    }
+    fits(job, model)?;
+    let manifest = Output::open(job)?.manifest()?;
     let (lake, files, time) = look(job, model, manifest.as_ref())?;
-    let files = files.iter().map(|entry| (lake.path(entry).display().to_string(), entry.bytes)).collect();
+    let files = files.iter().map(|entry| (lake.shown(entry), entry.bytes)).collect();
     Ok(Plan { files, time, manifest })
 }
 
@@ -52,14 +51,29 @@ pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
 /// When the settings are not those of what the output folder holds; a file that was read before is missing or changed;
 /// the input, the model or the disk fails; or `report` says stop ([`crate::Error::Cancelled`]).
 pub fn run(job: &BatchJob, model: &Arc<Model>, report: &mut Report<'_>) -> Result<Summary> {
+    run_on(job, std::slice::from_ref(model), report)
+}
+
+/// As [`run`], with a worker for each of these models, which are the same one loaded several times: the first one for what is
+/// done once. How many there are changes no bit.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(job: &BatchJob, models: &[Arc<Model>], report: &mut Report<'_>) -> Result<Summary> {
     let began = Instant::now();
-    plan(job, model)?;
-    let dir = &job.output;
-    fs::create_dir_all(dir).map_err(|source| Error::io(dir, &source))?;
-    let _lock = lock(dir)?;
-    let manifest = Manifest::read(dir)?;
-    let (lake, _, time) = look(job, model, manifest.as_ref())?;
-    part::tidy(dir, manifest.as_ref())?;
+    let Some(model) = models.first() else { return Err(Error::Settings("no model".into())) };
+    fits(job, model)?;
+    let mut output = Output::open(job)?;
+    let mut manifest = output.manifest()?;
+    // A refusal changes nothing: only then is there a folder, and a lock.
+    let (mut lake, _, mut time) = look(job, model, manifest.as_ref())?;
+    output.lock()?;
+    let now = output.manifest()?;
+    if now != manifest {
+        manifest = now;
+        (lake, _, time) = look(job, model, manifest.as_ref())?;
+    }
+    output.begin(manifest.as_ref())?;
     let mut manifest = match (manifest, time) {
         (Some(manifest), _) => manifest,
         (None, Some(time)) => Manifest::new(identity(job, model), time),
@@ -73,13 +87,43 @@ pub fn run(job: &BatchJob, model: &Arc<Model>, report: &mut Report<'_>) -> Resul
                 break;
             }
             manifest.files.extend(new);
-            (manifest.run, manifest.complete) = (manifest.run + 1, false);
-            manifest.write(dir)?;
+            (manifest.run, manifest.given) = (manifest.run + 1, 0);
+            (manifest.closing, manifest.complete) = (false, false);
+            output.commit(&manifest)?;
         }
-        manifest = Running::new((job, model), &lake, manifest, (&mut summary, report))?.run()?;
+        let place = Place { job, lake: &lake, output: &mut output };
+        manifest = match model.info().front {
+            Front::Dna => ReadsRun::new(place, (model, manifest), (&mut summary, report))?.run()?,
+            _ => Running::new(place, (models, manifest), (&mut summary, report))?.run()?,
+        };
     }
     summary.elapsed = began.elapsed();
+    if summary.progress.rows_read > 0 || summary.progress.rows_written > 0 {
+        let workers = if models.len() > 1 { format!(", {} workers", models.len()) } else { String::new() };
+        let entry = RunEntry {
+            began: DateTime::<Utc>::from(SystemTime::now() - summary.elapsed)
+                .to_rfc3339_opts(SecondsFormat::Secs, true),
+            seconds: summary.elapsed.as_secs_f64(),
+            rows_read: summary.progress.rows_read,
+            events: summary.progress.events,
+            rows_written: summary.progress.rows_written,
+            place: format!("{}{workers}", model.info().device),
+            folder: std::path::absolute(&job.folder).unwrap_or_else(|_| job.folder.clone()),
+        };
+        entry.log(&job.output);
+    }
     Ok(summary)
+}
+
+/// Refuses what the model does not give.
+fn fits(job: &BatchJob, model: &Arc<Model>) -> Result<()> {
+    if model.info().front == Front::Dna {
+        return reads::embed(job, model).map(drop);
+    }
+    if job.window.is_some() {
+        return Err(Error::Settings("give.window: it is for reads, and so for a model of DNA".into()));
+    }
+    core::options(job, model).map(drop)
 }
 
 /// The lake, the files that are still to be read, and how they write time.
@@ -91,7 +135,7 @@ fn look(
     if let Some(manifest) = manifest {
         manifest.check(&identity(job, model), &job.output)?;
     }
-    let lake = Lake::find(job, manifest)?;
+    let lake = Lake::find(job, model.info().front, manifest)?;
     let mut files = manifest.map_or(vec![], |manifest| manifest.files[manifest.done..].to_vec());
     files.extend(lake.new_files(manifest));
     let known = manifest.map(|manifest| manifest.time);
@@ -102,7 +146,7 @@ fn look(
 /// What decides the output beside the input.
 fn identity(job: &BatchJob, model: &Model) -> BTreeMap<String, String> {
     let info = model.info();
-    let SeriesOptions { id, time, values, layout, .. } = &job.columns;
+    let SeriesOptions { id, time, values, layout, keep, .. } = &job.columns;
     let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "by convention".into());
     let values = if values.is_empty() { "by convention".into() } else { values.join(", ") };
     let give = serde_json::to_string(&job.give).unwrap_or_default();
@@ -113,188 +157,122 @@ fn identity(job: &BatchJob, model: &Model) -> BTreeMap<String, String> {
         ("id column", text(id)),
         ("time column", text(time)),
         ("value columns", values),
+        ("order", if job.sort.is_some() { "sorted" } else { "as it is" }.to_owned()),
         ("layout", format!("{layout:?}").to_lowercase()),
+        ("kept columns", keep.join(", ")),
+        ("partitions", job.partition_by.join(", ")),
+        ("window", job.window.map_or_else(|| "none".to_owned(), |bases| format!("{bases} bases"))),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Keeps other processes out of the folder as long as it lives.
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("_lock");
-    let file = File::create(&path).map_err(|source| Error::io(&path, &source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::Settings(format!("another process runs a job into {}: wait for it", dir.display())))
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io(&path, &source)),
-    }
-}
-
-/// A run under way.
+/// A run over series.
 struct Running<'a, 'r> {
-    job: &'a BatchJob,
-    lake: &'a Lake,
+    unit: Unit<'a, 'r>,
     core: Core,
-    manifest: Manifest,
-    part: Part,
-    /// Rows and rejects of the unit at hand.
-    unit_rows: u64,
-    summary: &'a mut Summary,
-    report: &'a mut Report<'r>,
 }
 
 impl<'a, 'r> Running<'a, 'r> {
     fn new(
-        (job, model): (&'a BatchJob, &Arc<Model>),
-        lake: &'a Lake,
-        manifest: Manifest,
-        (summary, report): (&'a mut Summary, &'a mut Report<'r>),
+        place: Place<'a>,
+        (models, manifest): (&[Arc<Model>], Manifest),
+        report: (&'a mut Summary, &'a mut Report<'r>),
     ) -> Result<Self> {
-        let mut saved = vec![];
-        states::newest(&job.output, &manifest, &mut |record, state| {
-            saved.push((record, model.restore(&state)?));
-            Ok(())
-        })?;
-        let core = Core::new(job, model, (manifest.time, manifest.run), saved)?;
-        let part = Part::new(&job.output, manifest.units, (&core.schema(), &job.metadata));
-        Ok(Self { job, lake, core, manifest, part, unit_rows: 0, summary, report })
+        let core = Core::new(place.job, models, &manifest)?;
+        let schema = core.schema();
+        Ok(Self { unit: Unit::new(place, (manifest, schema), report)?, core })
     }
 
     fn run(mut self) -> Result<Manifest> {
-        while let Some(entry) = self.manifest.files.get(self.manifest.done).cloned() {
-            let before = self.summary.progress.bytes_read;
-            match self.read(&entry, before) {
-                Err(error) if self.job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => self.leave_out(&error)?,
-                read => read?,
-            }
-            self.summary.progress.bytes_read = before + entry.bytes;
-            (self.manifest.done, self.manifest.position) = (self.manifest.done + 1, None);
-            self.step()?;
+        let Self { unit, core } = &mut self;
+        unit.each_file(|unit, files| read(unit, core, files))?;
+        if !self.unit.manifest.closing {
+            work_off(&mut self.unit, &mut self.core, true)?;
         }
-        self.end()?;
-        self.manifest.complete = true;
-        self.commit()?;
-        Ok(self.manifest)
-    }
-
-    /// Reads a file, from where the last unit ended in it.
-    fn read(&mut self, entry: &FileEntry, before: u64) -> Result<()> {
-        let path = self.lake.path(entry);
-        let columns = SeriesOptions {
-            start: self.manifest.position,
-            // The core looks: the reader would say of one series too many that the file is not valid.
-            max_series: usize::MAX,
-            ..self.job.columns.clone()
-        };
-        let mut source = source(path, &columns)?;
-        while let Some(batch) = block_on(source.next())? {
-            let Batch { rows, rejects, next, .. } = batch;
-            let read = rows.num_rows() as u64 + rejects.len() as u64;
-            self.summary.progress.rows_read += read;
-            self.summary.progress.bytes_read = before + source.progress().map_or(0, |(read, _)| read);
-            self.keep_rejects(&rejects)?;
-            let given = self.core.push(&rows, &entry.name)?;
-            self.keep(given)?;
-            self.manifest.position = Some(next);
-            self.unit_rows += read;
-            if self.unit_rows >= self.job.unit_rows {
-                self.commit()?;
-            }
-            self.step()?;
-        }
-        Ok(())
-    }
-
-    /// The rest of a damaged file is one reject.
-    fn leave_out(&mut self, error: &Error) -> Result<()> {
-        let from = match self.manifest.position {
-            Some(Position::Parquet { row_group, row, .. }) => format!("row group {row_group}, row {row} on"),
-            Some(Position::Text { record, .. }) => format!("record {record} on"),
-            _ => "its start on".to_owned(),
-        };
-        let reason = format!("{error}; the file is left out from {from}");
-        let place = self.manifest.files[self.manifest.done].name.clone();
-        self.keep_rejects(&[Reject { place, reason, payload: vec![] }])
-    }
-
-    /// The input has ended: gives what is due.
-    fn end(&mut self) -> Result<()> {
         let due = self.core.due();
-        let mut done = 0;
-        while done < due.len() {
-            let (series, given) = self.core.give(&due[done..])?;
-            done += series;
-            self.keep(given)?;
-            self.summary.progress.closing = Some((done as u64, due.len() as u64));
-            self.step()?;
+        if !self.unit.manifest.closing && !due.is_empty() {
+            // What was read is safe before what takes long begins.
+            self.unit.manifest.closing = true;
+            commit(&mut self.unit, &mut self.core)?;
+        }
+        self.end(&due)?;
+        self.unit.manifest.complete = true;
+        commit(&mut self.unit, &mut self.core)?;
+        Ok(self.unit.manifest)
+    }
+
+    /// The input has ended: gives what is due and was not given yet, unit by unit.
+    fn end(&mut self, due: &[usize]) -> Result<()> {
+        let all = due.len() as u64;
+        while let Some(left) = due.get(usize::try_from(self.unit.manifest.given).unwrap_or(usize::MAX)..)
+            && !left.is_empty()
+        {
+            let (series, given) = self.core.give(left)?;
+            self.unit.encoded(given.events);
+            self.unit.keep(given.rows)?;
+            self.unit.keep_rejects(&given.rejects)?;
+            self.unit.manifest.given += series as u64;
+            self.unit.summary.progress.closing = Some((self.unit.manifest.given, all));
+            if self.unit.events >= self.unit.place.job.unit_rows && self.unit.manifest.given < all {
+                commit(&mut self.unit, &mut self.core)?;
+            }
+            self.unit.step()?;
         }
         Ok(())
     }
+}
 
-    fn keep(&mut self, Given { rows, rejects, events }: Given) -> Result<()> {
-        self.summary.progress.events += events;
-        self.summary.progress.rows_written += rows.num_rows() as u64;
-        self.part.write(rows)?;
-        self.keep_rejects(&rejects)
-    }
-
-    fn keep_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
-        self.summary.progress.rejects += rejects.len() as u64;
-        let unshown = SHOWN_REJECTS.saturating_sub(self.summary.first_rejects.len());
-        self.summary.first_rejects.extend(rejects.iter().take(unshown).cloned());
-        self.part.write_rejects(rejects)
-    }
-
-    /// Ends the unit: its files get their names, then the manifest names it.
-    fn commit(&mut self) -> Result<()> {
-        let next = Part::new(&self.job.output, self.manifest.units + 1, (&self.core.schema(), &self.job.metadata));
-        let part = std::mem::replace(&mut self.part, next);
-        self.step()?;
-        let part = part.publish()?;
-        self.step()?;
-        let old = self.save()?;
-        self.step()?;
-        self.manifest.parts.extend(part);
-        self.manifest.units += 1;
-        self.manifest.series = self.core.series() as u64;
-        self.manifest.write(&self.job.output)?;
-        self.unit_rows = 0;
-        for segment in old {
-            let path = self.job.output.join(states::FOLDER).join(segment.name);
-            fs::remove_file(&path).map_err(|source| Error::io(&path, &source))?;
+/// Reads a file, or several that are sorted, from where the last unit ended in them.
+fn read(unit: &mut Unit<'_, '_>, core: &mut Core, files: &[FileEntry]) -> Result<()> {
+    let (before, job, lake) = (unit.summary.progress.bytes_read, unit.place.job, unit.place.lake);
+    let brought = files.iter().map(|entry| lake.bring(entry, &job.columns));
+    let brought = brought.collect::<Result<Vec<_>>>()?;
+    let [entry, ..] = files else { return Ok(()) };
+    let columns = SeriesOptions {
+        start: unit.manifest.position,
+        // The core looks: the reader would say of one series too many that the file is not valid.
+        max_series: usize::MAX,
+        ..job.columns.clone()
+    };
+    let paths: Vec<PathBuf> = brought.iter().map(|file| file.path().to_owned()).collect();
+    let mut source: Box<dyn Source> = match &job.sort {
+        Some(sort) => sort.open(&paths, &columns)?,
+        None => Box::new(source(&paths[0], &columns)?),
+    };
+    let name = if files.len() > 1 { "the sorted input" } else { entry.name.as_str() };
+    let here = paths[0].display().to_string();
+    while let Some(batch) = block_on(source.next())? {
+        let Batch { rows, rejects, next, .. } = batch;
+        unit.read((rows.num_rows() as u64 + rejects.len() as u64, &here), entry, rejects)?;
+        unit.summary.progress.bytes_read = before + source.progress().map_or(0, |(read, _)| read);
+        let refused = core.push(&rows, name)?;
+        unit.keep_rejects(&refused)?;
+        unit.manifest.position = Some(next);
+        let stretched = core.stretched_rows().min(MOST_UNIT_ROWS);
+        if unit.rows >= job.unit_rows.max(stretched) {
+            work_off(unit, core, false)?;
+            commit(unit, core)?;
         }
-        self.step()
+        unit.step()?;
     }
+    Ok(())
+}
 
-    /// Saves the states that the unit changed; or all of them, where the files would else hold more than twice as many as
-    /// there are series: those files are no longer needed then.
-    fn save(&mut self) -> Result<Vec<SegmentEntry>> {
-        let (changed, kept) =
-            (self.core.changed() as u64, self.manifest.segments.iter().map(|s| s.series).sum::<u64>());
-        if changed == 0 {
-            return Ok(vec![]);
-        }
-        let all = kept + changed > 2 * self.core.series() as u64;
-        let name = format!("{:08}.states", self.manifest.units);
-        let folder = self.job.output.join(states::FOLDER);
-        let (draft, path) = (folder.join(format!("{name}.partial")), folder.join(&name));
-        let (mut writer, mut series) = (states::Writer::create(&draft)?, 0);
-        self.core.save(all, &mut |record, state| {
-            series += 1;
-            writer.push(record, state, &draft)
-        })?;
-        writer.publish(&draft, &path)?;
-        let old = if all { std::mem::take(&mut self.manifest.segments) } else { vec![] };
-        self.manifest.segments.push(SegmentEntry { name, series });
-        Ok(old)
+/// Runs what is due at a unit's end; `last`: at that of the input.
+fn work_off(unit: &mut Unit<'_, '_>, core: &mut Core, last: bool) -> Result<()> {
+    let (due, mut done) = (core.due_now(last), 0);
+    while done < due.len() {
+        let (series, events) = core.run(&due[done..], last)?;
+        done += series;
+        unit.encoded(events);
+        unit.summary.progress.closing = Some((done as u64, due.len() as u64));
+        unit.step()?;
     }
+    unit.summary.progress.closing = None;
+    core.scored()?.into_iter().try_for_each(|rows| unit.keep(rows))
+}
 
-    fn step(&mut self) -> Result<()> {
-        tracing::debug!(rows = self.summary.progress.rows_read, units = self.manifest.units, "step");
-        match (self.report)(&self.summary.progress) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(crate::Error::Cancelled.into()),
-        }
-    }
+fn commit(unit: &mut Unit<'_, '_>, core: &mut Core) -> Result<()> {
+    unit.manifest.series = core.series() as u64;
+    unit.commit(|manifest| core.commit(manifest.units, &manifest.segments))
 }

@@ -1,3 +1,8 @@
+mod outputs;
+mod reads;
+mod remote;
+mod states;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -63,14 +68,24 @@ fn lake() -> TempDir {
 fn job(folder: &Path, give: Give) -> BatchJob {
     BatchJob {
         inputs: vec!["lake".into()],
+        stores: crate::StoreSettings::default(),
+        spool: None,
         folder: folder.into(),
         columns: SeriesOptions { batch_rows: 30, ..SeriesOptions::default() },
+        sort: None,
         on_corrupt: OnCorrupt::Stop,
         give,
+        window: None,
         output: folder.join("out"),
+        output_url: None,
+        partition_by: vec![],
+        row_group_rows: None,
         metadata: vec![("model".into(), "m".into())],
         unit_rows: 80,
+        stretch: false,
         max_series: 10,
+        states_bytes: 2 << 20,
+        state_values: Some(60),
         pack_tokens: 64,
     }
 }
@@ -82,7 +97,7 @@ fn run_whole(job: &BatchJob) -> Result<crate::Summary> {
 /// All output rows, in the order of the parts.
 fn output(job: &BatchJob) -> RecordBatch {
     let mut all = vec![];
-    for part in Manifest::read(&job.output).unwrap().unwrap().parts.iter().filter(|part| part.rows > 0) {
+    for part in Manifest::read(&job.output).unwrap().unwrap().parts {
         let file = File::open(job.output.join(&part.name)).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
         all.extend(reader.map(|rows| rows.unwrap()));
@@ -96,14 +111,14 @@ fn output(job: &BatchJob) -> RecordBatch {
     .unwrap()
 }
 
-/// The bytes of all files of an output, but for the lock.
+/// The bytes of all files of an output, but for the lock and the log.
 fn bytes(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for folder in ["", "_rejects", "_states"] {
         for entry in fs::read_dir(dir.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(dir).unwrap().display().to_string();
-            if path.is_file() && name != "_lock" {
+            if path.is_file() && !["_lock", "_runs.jsonl"].contains(&&*name) {
                 all.insert(name, fs::read(path).unwrap());
             }
         }
@@ -146,7 +161,7 @@ async fn forecasts_and_embeddings_are_those_of_one_table() {
         let late =
             |what| format!("lake/day=02/x.parquet: {what} (series 'b' is already at step 19, by an earlier file)");
         assert_eq!(rejects[..2], [late("late: step 18"), late("a second row at step 19")]);
-        assert_eq!(summary.progress.rejects, Manifest::read(&job.output).unwrap().unwrap().rejects());
+        assert_eq!(summary.progress.rejects, Manifest::read(&job.output).unwrap().unwrap().rejected());
     }
 }
 
@@ -255,7 +270,7 @@ fn a_worker_goes_on_from_the_saved_states() {
     let job = job(folder.path(), FORECASTS);
     run_whole(&job).unwrap();
     let mut found = BTreeMap::new();
-    saved_states(&job.output, &mut |saved| {
+    saved_states(&job.output, &MODEL, &mut |saved| {
         let mut worker = Worker::new(Arc::clone(&MODEL), Options::default(), 1);
         let state = MODEL.restore(&saved.state)?;
         assert_eq!(state.position(), saved.position);
@@ -399,12 +414,12 @@ fn more_series_than_allowed_are_refused() {
     let folder = lake();
     let job = BatchJob { max_series: 2, on_corrupt: OnCorrupt::Skip, ..job(folder.path(), FORECASTS) };
     let error = run_whole(&job).unwrap_err().to_string();
-    assert!(error.starts_with("more than 2 series (a state is "), "{error}");
+    assert!(error.starts_with("more than 2 series: raise"), "{error}");
     let job = BatchJob { max_series: 4, ..job };
     run_whole(&job).unwrap();
     write(folder.path(), "lake/day=04/x.parquet", &wave("a", 260..270));
     let error = run_whole(&BatchJob { max_series: 3, ..job }).unwrap_err().to_string();
-    assert!(error.starts_with("more than 3 series (a state is "), "{error}");
+    assert!(error.starts_with("more than 3 series: raise"), "{error}");
 }
 
 #[test]
@@ -429,8 +444,8 @@ fn damaged_states_are_refused() {
     let whole = fs::read(&name).unwrap();
     for damage in [whole[..whole.len() / 2].to_vec(), [&whole[..200], &[whole[200] ^ 1], &whole[201..]].concat()] {
         fs::write(&name, damage).unwrap();
-        assert!(saved_states(&job.output, &mut |_| Ok(())).is_err());
+        assert!(saved_states(&job.output, &MODEL, &mut |_| Ok(())).is_err());
     }
     fs::write(&name, whole).unwrap();
-    saved_states(&job.output, &mut |_| Ok(())).unwrap();
+    saved_states(&job.output, &MODEL, &mut |_| Ok(())).unwrap();
 }

@@ -74,6 +74,16 @@ impl ReadsFeaturiser {
         Ok(found)
     }
 
+    /// Numbers the next record so, and those after it from there on.
+    pub(crate) fn number_from(&mut self, next: u64) {
+        self.next = next;
+    }
+
+    /// The number of the next record; `None` within one.
+    pub(crate) fn between_records(&self) -> Option<u64> {
+        self.open.is_none().then_some(self.next)
+    }
+
     /// A record that the input's end cut off, as a reject.
     pub fn end(&mut self) -> Option<(Sequence, Reject)> {
         let open = self.open.take()?;

@@ -77,30 +77,64 @@ impl SeriesFeaturiser {
         Self { numbers, series, touched: vec![], gridless }
     }
 
-    /// The number of a series: its place among [`SeriesFeaturiser::series`].
-    pub(crate) fn number(&self, id: &str) -> Option<usize> {
-        self.numbers.get(id).copied()
-    }
-
     /// Cuts a batch into chunks, one for each series that has values ready, in the order of their first rows.
     ///
     /// # Errors
     /// When a column is missing or has another type.
     pub fn featurise(&mut self, rows: &RecordBatch) -> Result<(Vec<Chunk>, Vec<Reject>)> {
+        let numbers = self.number_rows(rows)?;
+        let rejects = self.push_rows(rows, &numbers)?;
+        Ok((self.cut(), rejects))
+    }
+
+    /// The number of each row's series, a new one where there is none yet.
+    ///
+    /// # Errors
+    /// As [`SeriesFeaturiser::featurise`].
+    pub(crate) fn number_rows(&mut self, rows: &RecordBatch) -> Result<Vec<u32>> {
+        let columns = Columns::of(rows)?;
+        let mut numbers: Vec<u32> = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            let id = columns.id.value(row);
+            let same = row > 0 && id == columns.id.value(row - 1);
+            let number = match numbers.last() {
+                Some(number) if same => *number,
+                _ => u32::try_from(self.find(id, columns.kind))
+                    .map_err(|_| Error::Rows("more than 4294967295 series".into()))?,
+            };
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+
+    /// Takes rows in, with the numbers of their series: what they make ready is for [`SeriesFeaturiser::drain`].
+    ///
+    /// # Errors
+    /// As [`SeriesFeaturiser::featurise`].
+    pub(crate) fn push_rows(&mut self, rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<Reject>> {
         let columns = Columns::of(rows)?;
         let mut rejects = vec![];
-        let mut row = 0;
-        while row < rows.num_rows() {
-            let id = columns.id.value(row);
-            let series = self.find(id, columns.kind);
-            let series = &mut self.series[series];
-            while row < rows.num_rows() && columns.id.value(row) == id {
-                let value = if columns.value.is_valid(row) { columns.value.value(row) } else { f64::NAN };
-                rejects.extend(series.push(columns.time.value(row), value));
-                row += 1;
+        for (row, number) in numbers.iter().enumerate() {
+            let value = if columns.value.is_valid(row) { columns.value.value(row) } else { f64::NAN };
+            let number = *number as usize;
+            let series = &mut self.series[number];
+            if series.ready.is_empty() {
+                self.touched.push(number);
+            }
+            rejects.extend(series.push(columns.time.value(row), value));
+        }
+        Ok(rejects)
+    }
+
+    /// Hands over the values that are ready, series by series.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(usize, &[f64])) {
+        for number in std::mem::take(&mut self.touched) {
+            let ready = &mut self.series[number].ready;
+            if !ready.is_empty() {
+                take(number, ready);
+                ready.clear();
             }
         }
-        Ok((self.cut(), rejects))
     }
 
     /// The input has ended: chunks of the values that were held back.
@@ -131,7 +165,6 @@ impl SeriesFeaturiser {
                 }
             }
         };
-        self.touched.push(number);
         number
     }
 

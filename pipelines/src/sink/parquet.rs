@@ -34,8 +34,17 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts a file of `schema`, with key-value metadata.
     pub(crate) fn new(file: File, schema: &SchemaRef, metadata: &[(String, String)]) -> Result<Self, ParquetError> {
+        Self::with_row_groups(file, schema, (metadata, None))
+    }
+
+    /// As [`Writer::new`], with so many rows in a row group (`None`: as many as suit readers).
+    pub(crate) fn with_row_groups(
+        file: File,
+        schema: &SchemaRef,
+        (metadata, row_group_rows): (&[(String, String)], Option<usize>),
+    ) -> Result<Self, ParquetError> {
         let coalescer = BatchCoalescer::new(Arc::clone(schema), WRITE_ROWS);
-        let file = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties(schema, metadata)?))?;
+        let file = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties(schema, metadata, row_group_rows)?))?;
         Ok(Self { coalescer, file })
     }
 
@@ -71,7 +80,11 @@ impl Writer {
 }
 
 /// Zstd, row groups by size, and no dictionary or statistics for embeddings: neither pays there.
-fn properties(schema: &SchemaRef, metadata: &[(String, String)]) -> Result<WriterProperties, ParquetError> {
+fn properties(
+    schema: &SchemaRef,
+    metadata: &[(String, String)],
+    row_group_rows: Option<usize>,
+) -> Result<WriterProperties, ParquetError> {
     let metadata = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     let mut row_bytes = 0;
     let mut properties = WriterProperties::builder()
@@ -85,7 +98,8 @@ fn properties(schema: &SchemaRef, metadata: &[(String, String)]) -> Result<Write
                 plain(properties, ColumnPath::new(vec![field.name().clone(), "list".into(), item.name().clone()]));
         }
     }
-    let rows = (ROW_GROUP_BYTES / row_bytes.max(1)).clamp(WRITE_ROWS, ROW_GROUP_ROWS);
+    let suitable = (ROW_GROUP_BYTES / row_bytes.max(1)).clamp(WRITE_ROWS, ROW_GROUP_ROWS);
+    let rows = row_group_rows.unwrap_or(suitable).max(1);
     Ok(properties.set_max_row_group_row_count(Some(rows)).build())
 }
 

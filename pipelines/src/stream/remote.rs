@@ -9,7 +9,7 @@
 //! error that says what to do: a store that stalls holds a job up for so long and no longer.
 
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 mod tests;
 mod uploads;

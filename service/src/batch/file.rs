@@ -1,7 +1,12 @@
-//! The job's TOML file, as it is written. Unknown keys are refused.
+//! The job's TOML file, as it is written. Unknown keys are refused. Flags are read as such a file, too.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
+use clap::ValueEnum;
 use serde::Deserialize;
 use unspool_pipelines::stream::emit::Pooling;
 
@@ -16,22 +21,40 @@ pub(crate) struct File {
     pub(crate) output: OutputFile,
     #[serde(default)]
     pub(crate) run: RunFile,
+    #[serde(default)]
+    pub(crate) store: StoreFile,
 }
 
 /// `[input]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InputFile {
-    /// Files, folders and globs, relative to the job's file.
+    /// Files, folders and globs, relative to the job's file; or URLs.
     pub(crate) paths: Vec<String>,
     pub(crate) id: Option<String>,
     pub(crate) time: Option<String>,
     #[serde(default)]
     pub(crate) values: Vec<String>,
+    /// Columns, or keys of `key=value` folders, that go with each series into the output.
+    #[serde(default)]
+    pub(crate) keep: Vec<String>,
+    /// What becomes of a file that lacks some of these.
+    #[serde(default)]
+    pub(crate) schemas: SchemasFile,
     #[serde(default)]
     pub(crate) lists: bool,
     #[serde(default)]
     pub(crate) on_corrupt: OnCorruptFile,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SchemasFile {
+    /// It is refused.
+    #[default]
+    Same,
+    /// They are null in its rows.
+    Union,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -53,13 +76,22 @@ pub(crate) struct GiveFile {
     pub(crate) layer: Option<usize>,
     /// Embeddings: how its rows become one.
     pub(crate) pool: Option<Pooling>,
+    /// Embeddings of reads: one for each so many bases, their mean.
+    pub(crate) window: Option<NonZeroU64>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What a job gives.
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WhatFile {
+    /// The anomaly score of each value
+    #[value(alias = "score")]
     Scores,
+    /// Quantiles of the next values of each series
+    #[value(alias = "forecast")]
     Forecasts,
+    /// An embedding of each series
+    #[value(alias = "embedding", alias = "embed")]
     Embeddings,
 }
 
@@ -67,7 +99,11 @@ pub(crate) enum WhatFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OutputFile {
-    pub(crate) dir: PathBuf,
+    /// A folder relative to the job's file, or the URL of one.
+    pub(crate) dir: String,
+    #[serde(default)]
+    pub(crate) partition_by: Vec<String>,
+    pub(crate) row_group_rows: Option<NonZeroUsize>,
 }
 
 /// `[run]`
@@ -76,8 +112,23 @@ pub(crate) struct OutputFile {
 pub(crate) struct RunFile {
     /// Rows of a unit: what a kill can cost.
     pub(crate) unit_rows: Option<u64>,
-    /// Series at once, at most...
+    /// Series, at most.
     pub(crate) max_series: Option<NonZeroUsize>,
-    /// ... or so much memory for their states.
+    /// Memory for states.
     pub(crate) states_bytes: Option<usize>,
+    /// Where an output for an object store is made.
+    pub(crate) work_dir: Option<PathBuf>,
+    /// Where what is read of object stores lies meanwhile.
+    pub(crate) spool_dir: Option<PathBuf>,
+}
+
+/// `[store]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreFile {
+    /// Settings of object stores by their usual names (`aws_region`, ...).
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, String>,
+    /// How long one question may take.
+    pub(crate) timeout_ms: Option<u64>,
 }

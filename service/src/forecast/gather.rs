@@ -22,32 +22,50 @@ const MOST_ROWS: usize = 1500;
 
 /// One series of a plot. Times are microseconds since 1970, or steps.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Track {
-    pub(super) id: String,
+pub(crate) struct Track {
+    pub(crate) id: String,
     /// The last rows, oldest first; NaN where missing.
-    pub(super) history: VecDeque<(i64, f64)>,
+    pub(crate) history: VecDeque<(i64, f64)>,
     /// Time and quantiles of each step.
-    pub(super) ahead: Vec<(Option<i64>, Vec<f64>)>,
+    pub(crate) ahead: Vec<(Option<i64>, Vec<f64>)>,
 }
 
 /// What was gathered.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// Ids that were asked for; empty: the first ones.
     chosen: Vec<String>,
     rows: usize,
-    pub(super) tracks: Vec<Track>,
+    pub(crate) tracks: Vec<Track>,
 }
 
 impl Gathered {
     /// Nothing yet, of the series with these ids.
-    pub(super) fn new(chosen: Vec<String>, horizon: usize) -> Self {
+    pub(crate) fn new(chosen: Vec<String>, horizon: usize) -> Self {
         let rows = horizon.saturating_mul(HORIZONS).clamp(LEAST_ROWS, MOST_ROWS);
         Self { chosen, rows, tracks: vec![] }
     }
 
+    /// Series that are plotted where none is named, at most.
+    pub(crate) fn most(&self) -> usize {
+        FIRST
+    }
+
+    /// These series alone, in this order, whether they have rows or not.
+    pub(crate) fn choose(&mut self, ids: Vec<String>) {
+        self.tracks = ids.iter().map(|id| Track { id: id.clone(), ..Track::default() }).collect();
+        self.chosen = ids;
+    }
+
+    /// Of forecasts that were given more than once, the newest: so many steps.
+    pub(crate) fn keep_newest(&mut self, horizon: usize) {
+        for track in &mut self.tracks {
+            track.ahead.drain(..track.ahead.len().saturating_sub(horizon));
+        }
+    }
+
     /// Ids that were asked for and are not among the series.
-    pub(super) fn missing(&self) -> Vec<&str> {
+    pub(crate) fn missing(&self) -> Vec<&str> {
         let there = |id: &&String| self.tracks.iter().any(|track| track.id == **id);
         self.chosen.iter().filter(|id| !there(id)).map(String::as_str).collect()
     }
@@ -69,7 +87,11 @@ impl Gathered {
         self.tracks.last_mut()
     }
 
-    fn take_history(&mut self, rows: &RecordBatch) -> Result<()> {
+    /// Takes rows of the input in: `id`, `time`, `value`.
+    ///
+    /// # Errors
+    /// When a time cannot be cast.
+    pub(crate) fn take_history(&mut self, rows: &RecordBatch) -> Result<()> {
         let (ids, times) = (rows["id"].as_string::<i32>(), cast(&rows["time"], &DataType::Int64)?);
         let (times, values) = (times.as_primitive::<Int64Type>(), rows["value"].as_primitive::<Float64Type>());
         let most = self.rows;
@@ -88,10 +110,15 @@ impl Gathered {
         Ok(())
     }
 
-    fn take_forecasts(&mut self, rows: &RecordBatch) -> Result<()> {
+    /// Takes rows of the output in: `id`, `time`, `step`, quantiles, and columns that are no numbers behind them.
+    ///
+    /// # Errors
+    /// As [`Gathered::take_history`].
+    pub(crate) fn take_forecasts(&mut self, rows: &RecordBatch) -> Result<()> {
         let (ids, times) = (rows["id"].as_string::<i32>(), cast(&rows["time"], &DataType::Int64)?);
         let times = times.as_primitive::<Int64Type>();
-        let quantiles: Vec<_> = rows.columns()[3..].iter().map(|column| column.as_primitive::<Float64Type>()).collect();
+        let quantiles: Vec<_> =
+            rows.columns()[3..].iter().filter_map(|column| column.as_primitive_opt::<Float64Type>()).collect();
         for row in 0..rows.num_rows() {
             let Some(track) = self.tracks.iter_mut().find(|track| track.id == ids.value(row)) else { continue };
             let time = times.is_valid(row).then(|| times.value(row));

@@ -10,16 +10,17 @@ use unspool_ingest::schema::TimeKind;
 use super::gather::Track;
 
 /// What is said above the figures.
-pub(super) struct About {
+pub(crate) struct About {
     /// Such as the model and the horizon.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// Levels of the quantiles, growing.
-    pub(super) levels: Vec<f64>,
+    pub(crate) levels: Vec<f64>,
     /// How times are written.
-    pub(super) time: TimeKind,
+    pub(crate) time: TimeKind,
 }
 
-const STYLE: &str = "body{margin:2rem auto;max-width:1000px;padding:0 1rem;background:#fff;color:#222;font:15px/1.45 system-ui,sans-serif}\
+/// How a page looks.
+pub(crate) const STYLE: &str = "body{margin:2rem auto;max-width:1000px;padding:0 1rem;background:#fff;color:#222;font:15px/1.45 system-ui,sans-serif}\
 h1{font-size:1.35rem;margin:0 0 .2rem}p{margin:.1rem 0;color:#555}\
 figure{margin:1.4rem 0;padding-top:1rem;border-top:1px solid #e4e7eb}figcaption{font-weight:600;margin:0 0 .3rem .3rem}\
 svg{width:100%;height:auto;display:block}ul{list-style:none;margin:.8rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.4rem}\
@@ -34,7 +35,13 @@ pub(super) fn page(about: &About, tracks: &[Track]) -> String {
     for line in &about.lines {
         let _ = writeln!(html, "<p>{}</p>", escape(line));
     }
-    html += &legend(&about.levels);
+    html += &figures(about, tracks);
+    html + "</body>\n</html>\n"
+}
+
+/// The figures of a page, with what the colours mean.
+pub(crate) fn figures(about: &About, tracks: &[Track]) -> String {
+    let mut html = legend(&about.levels);
     for track in tracks {
         let _ = writeln!(html, "<figure>\n<figcaption>{}</figcaption>", escape(&track.id));
         match figure::svg(about, track) {
@@ -45,7 +52,7 @@ pub(super) fn page(about: &About, tracks: &[Track]) -> String {
         }
         html += "</figure>\n";
     }
-    html + "</body>\n</html>\n"
+    html
 }
 
 /// What the colours mean.
@@ -68,7 +75,7 @@ fn percent(level: f64) -> f64 {
 }
 
 /// Text in HTML.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

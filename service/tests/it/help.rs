@@ -10,6 +10,7 @@ fn help_texts() {
     for (name, arguments) in [
         ("unspool", "--help"),
         ("bench", "bench --help"),
+        ("bench-batch", "bench batch --help"),
         ("bench-serve", "bench serve --help"),
         ("embed", "embed --help"),
         ("eval", "eval --help"),
@@ -19,6 +20,7 @@ fn help_texts() {
         ("forecast", "forecast --help"),
         ("init", "init --help"),
         ("inspect", "inspect --help"),
+        ("report", "report --help"),
         ("run", "run --help"),
         ("serve", "serve --help"),
         ("finetune", "finetune --help"),

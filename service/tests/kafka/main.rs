@@ -13,6 +13,8 @@ mod files;
 #[cfg(test)]
 mod job;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod suite;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{broker::Broker, environment, scenarios};
+use crate::{broker::Broker, environment, modes, scenarios};
 
 /// Each scenario is a test on both. What follows a colon is how the embedded broker is known to fail it: a version of it that
 /// passes breaks the test, and the words go.
@@ -54,6 +54,7 @@ on_both! {
     environment::metrics_tell_how_a_job_stands,
     environment::a_check_looks_at_the_newest_messages,
     environment::tokens_that_nobody_has_signed: "are still not committed",
+    modes::batch_stream_and_sessions_give_the_same_bits,
     environment::states_move_through_an_object_store,
     environment::outputs_may_be_files,
     environment::a_full_disk_stops_a_job_that_then_goes_on,

@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn binary() -> std::ffi::OsString {
+/// The binary.
+pub(crate) fn binary() -> std::ffi::OsString {
     std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into())
 }
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use arrow::{
-    array::{Array, Float64Array, Int64Array, LargeListArray, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, LargeListArray, RecordBatch, StringArray},
+    datatypes::Int32Type,
     error::ArrowError,
 };
 use chrono::{DateTime, NaiveDateTime};
@@ -13,6 +14,7 @@ use crate::{
     schema::TimeKind,
     tables::{
         SeriesOptions,
+        columns::Keep,
         rows::{MAX_ID_BYTES, Pushed, Rows},
         tsf::Frequency,
     },
@@ -20,6 +22,67 @@ use crate::{
 
 /// The most bytes that the ids of one row's lists may take.
 const MAX_LIST_ID_BYTES: usize = 1 << 30;
+
+/// Ids of the rows: texts, or places among texts.
+enum Ids {
+    Texts(StringArray),
+    /// With the slot of each text, once it was looked up.
+    Dictionary(Int32Array, StringArray, Vec<Option<usize>>),
+}
+
+impl Ids {
+    fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
+        if let Some(dictionary) = array.as_dictionary_opt::<Int32Type>()
+            && let Some(texts) = dictionary.values().as_string_opt::<i32>()
+            && texts.null_count() == 0
+        {
+            return Ok(Self::Dictionary(dictionary.keys().clone(), texts.clone(), vec![None; texts.len()]));
+        }
+        types::ids(array).map(Self::Texts)
+    }
+
+    /// The id of a row; `None` where it is missing.
+    fn get(&self, row: usize) -> Option<&str> {
+        let (texts, at) = match self {
+            Self::Texts(texts) => (texts, row),
+            Self::Dictionary(keys, texts, _) => {
+                let key = keys.is_valid(row).then(|| keys.value(row))?;
+                (texts, usize::try_from(key).ok().filter(|key| *key < texts.len())?)
+            }
+        };
+        texts.is_valid(at).then(|| texts.value(at))
+    }
+
+    /// How many rows from this one on have its id.
+    fn run(&self, row: usize, most: usize) -> usize {
+        match self {
+            Self::Dictionary(keys, ..) if keys.null_count() == 0 => {
+                let keys = &keys.values()[row..row + most];
+                keys.iter().take_while(|key| **key == keys[0]).count()
+            }
+            _ => {
+                let id = self.get(row);
+                (row..row + most).take_while(|row| self.get(*row) == id).count()
+            }
+        }
+    }
+
+    /// The slot of a row's series.
+    fn slot(&mut self, row: usize, rows: &mut Rows) -> Result<usize, String> {
+        let Self::Dictionary(keys, texts, slots) = self else {
+            return rows.slot(self.get(row).unwrap_or_default());
+        };
+        let key = usize::try_from(keys.value(row)).unwrap_or_default();
+        match slots[key] {
+            Some(slot) => Ok(slot),
+            None => {
+                let slot = rows.slot(texts.value(key))?;
+                slots[key] = Some(slot);
+                Ok(slot)
+            }
+        }
+    }
+}
 
 /// Times of the rows.
 enum Times {
@@ -37,9 +100,11 @@ enum Values {
 /// Rows decoded together.
 pub(super) struct Chunk {
     raw: RecordBatch,
-    ids: Option<StringArray>,
+    ids: Option<Ids>,
     times: Times,
     values: Vec<Values>,
+    /// Columns that are read beside; `None`: the same text in all rows.
+    kept: Vec<Option<StringArray>>,
     kind: TimeKind,
     frequency: Option<Frequency>,
 }
@@ -81,8 +146,13 @@ impl Chunk {
                 None => types::values(array).map(Values::Each),
             }
         });
+        let kept = columns.keep.iter().map(|keep| match keep {
+            Keep::Column(column) => types::ids(raw.column(*column)).map(Some),
+            Keep::Same(_) => Ok(None),
+        });
         Ok(Self {
-            ids: columns.id.map(|column| types::ids(raw.column(column))).transpose()?,
+            kept: kept.collect::<Result<_, _>>()?,
+            ids: columns.id.map(|column| Ids::new(raw.column(column))).transpose()?,
             times,
             values: values.collect::<Result<_, _>>()?,
             kind: table.kind,
@@ -108,18 +178,25 @@ impl Chunk {
         place: &dyn Fn() -> String,
     ) -> Result<(), String> {
         let reject = |rows: &mut Rows, reason: String| rows.reject(place(), reason, &table.shown(&self.raw, row));
-        let id = match &self.ids {
+        let id = match self.ids.as_ref().map(|ids| ids.get(row)) {
             None => table.stem.as_str(),
-            Some(ids) if ids.is_null(row) || ids.value(row).is_empty() => {
+            Some(None | Some("")) => {
                 reject(rows, "the id is missing".into());
                 return Ok(());
             }
-            Some(ids) if ids.value(row).len() > MAX_ID_BYTES => {
+            Some(Some(id)) if id.len() > MAX_ID_BYTES => {
                 reject(rows, format!("the id is longer than {MAX_ID_BYTES} bytes"));
                 return Ok(());
             }
-            Some(ids) => ids.value(row),
+            Some(Some(id)) => id,
         };
+        for (place, (texts, keep)) in self.kept.iter().zip(&table.columns.keep).enumerate() {
+            match (texts, keep) {
+                (Some(texts), _) => rows.beside(place, texts.is_valid(row).then(|| texts.value(row))),
+                (None, Keep::Same(text)) => rows.beside(place, text.as_deref()),
+                (None, Keep::Column(_)) => rows.beside(place, None),
+            }
+        }
         for (values, name) in self.values.iter().zip(&table.value_names) {
             let id = match (table.columns.wide, table.columns.id) {
                 (false, _) => Cow::Borrowed(id),
@@ -139,6 +216,36 @@ impl Chunk {
             }
         }
         Ok(())
+    }
+
+    /// Adds rows from this one on, as many as need no second look: observations with ids and times, in order. How many.
+    ///
+    /// # Errors
+    /// Why the reading cannot go on.
+    pub(super) fn add_plain(&mut self, row: usize, table: &Table, rows: &mut Rows) -> Result<usize, String> {
+        let (Some(ids), Times::Each(times), [Values::Each(values)]) = (&mut self.ids, &self.times, &self.values[..])
+        else {
+            return Ok(0);
+        };
+        if table.columns.wide || times.null_count() > 0 {
+            return Ok(0);
+        }
+        let end = self.raw.num_rows().min(row + rows.room());
+        let mut at = row;
+        while at < end {
+            let run = ids.run(at, end - at);
+            if ids.get(at).is_none_or(|id| id.is_empty() || id.len() > MAX_ID_BYTES) {
+                break;
+            }
+            let slot = ids.slot(at, rows)?;
+            let id = ids.get(at).unwrap_or_default();
+            let added = rows.push_many((slot, id), &times.values()[at..at + run], (values, at));
+            at += added;
+            if added < run {
+                break;
+            }
+        }
+        Ok(at - row)
     }
 
     /// Adds one observation; why not, where it is rejected.

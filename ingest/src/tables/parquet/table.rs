@@ -2,11 +2,17 @@
 
 use std::{
     fs::File,
+    ops::Range,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use arrow::{array::RecordBatch, datatypes::DataType, error::ArrowError};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Schema},
+    error::ArrowError,
+};
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -23,7 +29,7 @@ use crate::{
     schema::TimeKind,
     tables::{
         Layout, SeriesOptions,
-        columns::{self, Columns},
+        columns::{self, Columns, Keep},
         paths::stem,
     },
 };
@@ -102,7 +108,7 @@ impl Table {
         };
         let may_be_values: Vec<bool> = types.iter().map(is_value).collect();
         let options = with_start(options, &names);
-        let chosen = columns::choose(&names, &may_be_values, &options).map_err(|problem| {
+        let chosen = columns::choose((&names, &may_be_values), &options, path).map_err(|problem| {
             let hint = hint(&types, lists);
             request(format!("{problem}{hint}"))
         })?;
@@ -117,12 +123,13 @@ impl Table {
             types::id_kind(types[id]).ok_or_else(|| request(problem()))
         });
         let (mask, columns) = projection(&metadata, &chosen);
+        let metadata = with_dictionary(metadata, chosen.id);
         Ok(Self {
             path: path.into(),
             file,
             mask,
             chunk_rows: if lists { CHUNK_LISTS } else { CHUNK_ROWS },
-            stem: stem(path),
+            stem: columns.constant_id.clone().unwrap_or_else(|| stem(path)),
             value_names: chosen.values.iter().map(|&column| names[column].clone()).collect(),
             columns,
             kind,
@@ -152,6 +159,15 @@ impl Table {
         u64::try_from(self.metadata.metadata().row_group(group).compressed_size()).unwrap_or(0)
     }
 
+    /// Where the columns that are read lie in the file.
+    pub(super) fn column_ranges(&self) -> Vec<Range<u64>> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let read = groups
+            .flat_map(|group| group.columns().iter().enumerate().filter(|(leaf, _)| self.mask.leaf_included(*leaf)));
+        let range = |(start, len): (u64, u64)| start..start.saturating_add(len);
+        read.map(|(_, column)| range(column.byte_range())).collect()
+    }
+
     /// The rows of a row group.
     pub(super) fn read_group(&self, group: usize) -> Result<ParquetRecordBatchReader> {
         let file = self.file.try_clone().map_err(|source| Error::Io { path: self.path.clone(), source })?;
@@ -179,6 +195,22 @@ impl Table {
         });
         shown.collect::<Vec<_>>().join(", ").into_bytes()
     }
+}
+
+/// Ids of text are read as a dictionary where they are stored as one: each id is looked up once, not once a row.
+fn with_dictionary(metadata: ArrowReaderMetadata, id: Option<usize>) -> ArrowReaderMetadata {
+    let schema = metadata.schema();
+    let Some(id) = id.filter(|id| *schema.field(*id).data_type() == DataType::Utf8) else { return metadata };
+    let fields = schema.fields().iter().enumerate().map(|(place, field)| match place == id {
+        true => {
+            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            Arc::new(field.as_ref().clone().with_data_type(dictionary))
+        }
+        false => Arc::clone(field),
+    });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).unwrap_or(metadata)
 }
 
 /// The options, with lists' starts also looked for as `start`.
@@ -224,14 +256,20 @@ fn hint(types: &[&DataType], lists: bool) -> &'static str {
 
 /// Reads only the columns chosen; their places among those that are read.
 fn projection(metadata: &ArrowReaderMetadata, chosen: &Columns) -> (ProjectionMask, Columns) {
-    let mut read: Vec<usize> = chosen.values.iter().copied().chain(chosen.id).chain(chosen.time).collect();
+    let kept = chosen.keep.iter().filter_map(|keep| if let Keep::Column(column) = keep { Some(*column) } else { None });
+    let mut read: Vec<usize> = chosen.values.iter().copied().chain(chosen.id).chain(chosen.time).chain(kept).collect();
     read.sort_unstable();
+    read.dedup();
     let place = |column: usize| read.binary_search(&column).unwrap_or_default();
     let columns = Columns {
         id: chosen.id.map(place),
         time: chosen.time.map(place),
         values: chosen.values.iter().map(|&column| place(column)).collect(),
         wide: chosen.wide,
+        constant_id: chosen.constant_id.clone(),
+        keep: (chosen.keep.iter())
+            .map(|keep| if let Keep::Column(column) = keep { Keep::Column(place(*column)) } else { keep.clone() })
+            .collect(),
     };
     (ProjectionMask::roots(metadata.parquet_schema(), read.iter().copied()), columns)
 }

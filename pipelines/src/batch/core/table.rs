@@ -11,7 +11,7 @@ use unspool_ingest::{
     Reject,
     schema::{self, TimeKind},
 };
-use unspool_model::{Model, Options, Pool, State};
+use unspool_model::{Model, Options, Pool, State, series::Forecast};
 
 use crate::{
     Frequency,
@@ -24,6 +24,14 @@ use crate::{
     forecast,
     stream::emit::{Give, Pooling, score},
 };
+
+/// What the model gave of a series.
+pub(super) enum Answer {
+    /// Quantiles of the next values.
+    Forecast(Forecast),
+    /// The embedding of so many events; `None`: they are too few.
+    Embedding(Option<Vec<f32>>, u64),
+}
 
 /// What is given.
 pub(super) enum Table {
@@ -93,46 +101,58 @@ impl Table {
         Ok(RecordBatch::try_new(Arc::clone(schema), all.columns().to_vec())?)
     }
 
-    /// Forecasts or embeddings of series whose rows have all been read, each with its state. `common` is the frequency of
-    /// series of a single row.
+    /// What a model gives of series, whose states hold all their values.
     ///
     /// # Errors
     /// When the model refuses.
+    pub(super) fn answers(&self, model: &Model, states: &[&State]) -> Result<Vec<Answer>> {
+        Ok(match self {
+            Self::Scores(_) => vec![],
+            Self::Forecast(_, horizon) => model.forecast(states, *horizon)?.into_iter().map(Answer::Forecast).collect(),
+            Self::Embedding { layer, pool, .. } => {
+                let answer = |state: &&State| Answer::Embedding(state.pooled(*layer, *pool), state.position());
+                states.iter().map(answer).collect()
+            }
+        })
+    }
+
+    /// The rows of answers, with for each the place of its series among these. `common` is the frequency of series of a
+    /// single row.
+    ///
+    /// # Errors
+    /// When Arrow refuses.
     pub(super) fn rows(
         &mut self,
         model: &Model,
-        (series, states): (&[&Series], &[State]),
+        (series, answers): (&[&Series], Vec<Answer>),
         common: Option<Frequency>,
-    ) -> Result<(RecordBatch, Vec<Reject>)> {
+    ) -> Result<(RecordBatch, Vec<usize>, Vec<Reject>)> {
         let shape = model.series_shape();
         let (context, patch) = shape.map_or((0, 1), |shape| (shape.context as u64, shape.patch as u64));
-        let mut rejects = vec![];
+        let (mut of, mut rejects) = (vec![], vec![]);
+        for (place, (series, answer)) in series.iter().zip(answers).enumerate() {
+            match (&mut *self, answer) {
+                (Self::Forecast(table, horizon), Answer::Forecast(forecast)) if forecast.reason.is_none() => {
+                    table.push(series, series.frequency().or(common), &forecast);
+                    of.extend(std::iter::repeat_n(place, *horizon));
+                }
+                (Self::Embedding { table, .. }, Answer::Embedding(Some(embedding), events)) => {
+                    let span = embed::table::Span { start: 0, len: events / patch * patch };
+                    table.push(Some(&series.id), span, &embedding);
+                    of.push(place);
+                }
+                (_, Answer::Forecast(_)) => rejects.push(forecast::no_value(series, context)),
+                (_, Answer::Embedding(..)) => {
+                    rejects.push(embed::too_short(&format!("series '{}'", series.id), patch));
+                }
+            }
+        }
         let rows = match self {
             Self::Scores(schema) => RecordBatch::new_empty(Arc::clone(schema)),
-            Self::Forecast(table, horizon) => {
-                let forecasts = model.forecast(&states.iter().collect::<Vec<_>>(), *horizon)?;
-                for (series, forecast) in series.iter().zip(&forecasts) {
-                    match forecast.reason {
-                        Some(_) => rejects.push(forecast::no_value(series, context)),
-                        None => table.push(series, series.frequency().or(common), forecast),
-                    }
-                }
-                table.take()?
-            }
-            Self::Embedding { table, layer, pool } => {
-                for (series, state) in series.iter().zip(states) {
-                    match state.pooled(*layer, *pool) {
-                        Some(embedding) => {
-                            let span = embed::table::Span { start: 0, len: state.position() / patch * patch };
-                            table.push(Some(&series.id), span, &embedding);
-                        }
-                        None => rejects.push(embed::too_short(&format!("series '{}'", series.id), patch)),
-                    }
-                }
-                table.take()?
-            }
+            Self::Forecast(table, _) => table.take()?,
+            Self::Embedding { table, .. } => table.take()?,
         };
-        Ok((rows, rejects))
+        Ok((rows, of, rejects))
     }
 }
 

@@ -16,7 +16,7 @@ use object_store::{
 
 /// What happens to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is refused; the next one may not be.
     Fails,
     /// It is refused for good.
@@ -29,16 +29,16 @@ pub(super) enum Fault {
 
 /// Questions to come, one fault each, then the last one for ever (none: all goes well).
 #[derive(Debug, Default)]
-pub(super) struct Plan(Mutex<(VecDeque<Fault>, Option<Fault>)>);
+pub(crate) struct Plan(Mutex<(VecDeque<Fault>, Option<Fault>)>);
 
 impl Plan {
     /// These, then all is well.
-    pub(super) fn some(&self, faults: &[Fault]) {
+    pub(crate) fn some(&self, faults: &[Fault]) {
         *self.0.lock().unwrap() = (faults.iter().copied().collect(), None);
     }
 
     /// This one for ever.
-    pub(super) fn always(&self, fault: Fault) {
+    pub(crate) fn always(&self, fault: Fault) {
         *self.0.lock().unwrap() = (VecDeque::new(), Some(fault));
     }
 
@@ -64,9 +64,9 @@ impl Plan {
 
 /// The store.
 #[derive(Debug, Default)]
-pub(super) struct Faulty {
-    pub(super) inner: Arc<InMemory>,
-    pub(super) plan: Arc<Plan>,
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<InMemory>,
+    pub(crate) plan: Arc<Plan>,
 }
 
 impl fmt::Display for Faulty {

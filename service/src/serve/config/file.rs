@@ -8,10 +8,7 @@ use std::{
 use serde::Deserialize;
 use unspool_model::{Device, Weights};
 
-use crate::{
-    error::{Error, Result},
-    serve::args::LogFormat,
-};
+use crate::{error::Result, job_file, serve::args::LogFormat};
 
 /// Everything that a file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -99,13 +96,7 @@ impl File {
     /// # Errors
     /// When it cannot be read, or is not understood: the line says where.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
-        let parsed: Result<Self, _> = toml::from_str(&text);
-        let mut file = parsed.map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
-            Error::Usage(format!("{}, line {line}: {}", path.display(), error.message()))
-        })?;
+        let mut file: Self = job_file::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let paths = [&mut file.data_dir, &mut file.models_dir];
         paths.into_iter().flatten().for_each(|path| *path = folder.join(&*path));

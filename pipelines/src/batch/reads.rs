@@ -1,0 +1,145 @@
+//! Reads and contigs: one embedding a record, or one for each window of it.
+//!
+//! A unit ends where no record is under way, so that nothing has to be kept between units but the reader's position.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use futures::executor::block_on;
+use unspool_ingest::{
+    Batch, Source,
+    reads::{self, ReadOptions},
+};
+use unspool_model::Model;
+
+use super::{
+    BatchJob,
+    error::{Error, Result},
+    files::FileEntry,
+    manifest::Manifest,
+    run::Report,
+    unit::{Place, Unit},
+};
+use crate::{
+    Embed, EmbedOptions, Job, Pooling, Summary,
+    stream::emit::{self, Give},
+};
+
+/// The columns of the reads schema that an embedding needs.
+const COLUMNS: [&str; 4] = ["id", "start", "last", "sequence"];
+/// Threads that decompress a BAM file's blocks.
+const BGZF_WORKERS: usize = 2;
+
+/// A run over reads.
+pub(super) struct ReadsRun<'a, 'r> {
+    unit: Unit<'a, 'r>,
+    embed: Embed,
+    /// Records that were read.
+    records: u64,
+}
+
+impl<'a, 'r> ReadsRun<'a, 'r> {
+    /// Goes on from a manifest.
+    ///
+    /// # Errors
+    /// When the model does not give what the job asks for.
+    pub(super) fn new(
+        place: Place<'a>,
+        (model, manifest): (&Arc<Model>, Manifest),
+        report: (&'a mut Summary, &'a mut Report<'r>),
+    ) -> Result<Self> {
+        let embed = embed(place.job, model)?.numbered_from(manifest.series);
+        let (records, schema) = (manifest.series, embed.schema());
+        Ok(Self { unit: Unit::new(place, (manifest, schema), report)?, embed, records })
+    }
+
+    pub(super) fn run(mut self) -> Result<Manifest> {
+        let Self { unit, embed, records } = &mut self;
+        unit.each_file(|unit, files| {
+            files.iter().try_for_each(|entry| read(unit, (&mut *embed, &mut *records), entry))
+        })?;
+        self.unit.manifest.complete = true;
+        commit(&mut self.unit, self.records)?;
+        Ok(self.unit.manifest)
+    }
+}
+
+/// The job over one file's rows.
+///
+/// # Errors
+/// When the model has no such layer, or gives no embeddings of reads.
+pub(super) fn embed(job: &BatchJob, model: &Arc<Model>) -> Result<Embed> {
+    let Give::Embedding { layer, pool, .. } = &job.give else {
+        let name = &model.info().name;
+        return Err(Error::Settings(format!("give: {name} is a model of reads, which gives embeddings alone")));
+    };
+    if job.sort.is_some() {
+        return Err(Error::Settings("input.sort: reads have no times".into()));
+    }
+    let pooling = match (pool, job.window.and_then(NonZeroU64::new)) {
+        (_, Some(bases)) => Pooling::Window(bases),
+        (emit::Pooling::Mean, None) => Pooling::Mean,
+        (emit::Pooling::Last, None) => Pooling::Last,
+        (emit::Pooling::Max, None) => Pooling::Max,
+    };
+    let options = EmbedOptions {
+        pooling,
+        layer: *layer,
+        pack_tokens: job.pack_tokens,
+        max_sequences: job.max_series.max(job.columns.batch_rows),
+    };
+    Embed::new(Arc::clone(model), options).map_err(Into::into)
+}
+
+/// Reads a file, from where the last unit ended in it.
+fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry: &FileEntry) -> Result<()> {
+    let before = unit.summary.progress.bytes_read;
+    let file = unit.place.lake.bring(entry, &unit.place.job.columns)?;
+    let options = ReadOptions {
+        columns: Some(COLUMNS.map(String::from).to_vec()),
+        bgzf_workers: BGZF_WORKERS,
+        start: unit.manifest.position,
+        ..ReadOptions::default()
+    };
+    let here = file.path().display().to_string();
+    let mut source = reads::open(file.path(), &options)?;
+    let read = loop {
+        let batch = match block_on(source.next()) {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(Error::from(error)),
+        };
+        let Batch { rows, rejects, next, .. } = batch;
+        unit.read((rows.num_rows() as u64 + rejects.len() as u64, &here), entry, rejects)?;
+        unit.summary.progress.bytes_read = before + source.progress().map_or(0, |(read, _)| read);
+        let refused = embed.push(&rows)?;
+        unit.keep_rejects(&refused)?;
+        work_off(unit, embed)?;
+        unit.manifest.position = Some(next);
+        if let Some(begun) = embed.records().filter(|_| unit.events >= unit.place.job.unit_rows) {
+            *records = begun;
+            commit(unit, begun)?;
+        }
+    };
+    // What the file's end, or its damage, has cut off.
+    let refused = embed.end()?;
+    unit.keep_rejects(&refused)?;
+    work_off(unit, embed)?;
+    *records = embed.records().unwrap_or(*records);
+    read
+}
+
+/// Runs what waits.
+fn work_off(unit: &mut Unit<'_, '_>, embed: &mut Embed) -> Result<()> {
+    while let Some(step) = embed.step()? {
+        unit.encoded(step.events);
+        unit.keep(step.rows)?;
+        unit.keep_rejects(&step.rejects)?;
+        unit.step()?;
+    }
+    Ok(())
+}
+
+fn commit(unit: &mut Unit<'_, '_>, records: u64) -> Result<()> {
+    unit.manifest.series = records;
+    unit.commit(|_| Ok((vec![], vec![])))
+}
