@@ -8,6 +8,10 @@
 /// Rows of the embedding of a DNA model.
 pub const VOCAB: usize = 16;
 
+/// The bases, in the order of their tokens.
+pub const BASES: [u8; 4] = *b"ACGT";
+/// The token of the first of [`BASES`]; the others follow it.
+pub const FIRST_BASE: usize = 7;
 /// The token of a base that stands for any other.
 const N: u8 = 11;
 /// Not a base.
@@ -52,6 +56,19 @@ pub fn tokens(bases: &[u8]) -> Result<Vec<u32>, BadBase> {
     bases.iter().enumerate().map(token).collect()
 }
 
+/// The place of a token among [`BASES`]; `None` of any other token.
+#[must_use]
+pub fn base(token: u32) -> Option<usize> {
+    (token as usize).checked_sub(FIRST_BASE).filter(|&base| base < BASES.len())
+}
+
+/// The same tokens as the other strand has them, read in its direction: complements in reverse order.
+pub fn reverse_complement(tokens: &mut [u32]) {
+    tokens.reverse();
+    let (first, last) = (FIRST_BASE as u32, (FIRST_BASE + BASES.len() - 1) as u32);
+    tokens.iter_mut().filter(|token| (first..=last).contains(token)).for_each(|token| *token = first + last - *token);
+}
+
 /// Looks at bases without making tokens of them.
 ///
 /// # Errors
@@ -76,6 +93,15 @@ mod tests {
         check(b"ACGTN", Ok(&[7, 8, 9, 10, 11]));
         check(b"acgtun", Ok(&[7, 8, 9, 10, 10, 11]));
         check(b"RYSWKMBDHVryswkmbdhv", Ok(&[11; 20]));
+    }
+
+    #[test]
+    fn the_other_strand_is_read_backwards() {
+        let mut strand = tokens(b"AACGNTG").unwrap();
+        reverse_complement(&mut strand);
+        assert_eq!(strand, tokens(b"CANCGTT").unwrap());
+        assert_eq!(strand.iter().map(|&t| base(t)).collect::<Vec<_>>()[..4], [Some(1), Some(0), None, Some(1)]);
+        assert_eq!(tokens(&BASES).unwrap().into_iter().map(base).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
     }
 
     #[test]

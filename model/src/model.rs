@@ -6,6 +6,7 @@
 //!                └───────────────── State ──────────────┘
 //! ```
 
+mod bases;
 mod load;
 mod save;
 mod sequence;
@@ -61,6 +62,7 @@ pub struct Model {
     info: Info,
     encoder: Box<dyn Encoder>,
     series: Option<FrontEnd>,
+    bases: Option<bases::BaseHead>,
 }
 
 /// What arrives of one sequence.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Front, Info, Model};
+use super::{Front, Info, Model, bases::BaseHead};
 use crate::{
     Digest, Error, Result,
     checkpoint::Checkpoint,
@@ -64,6 +64,7 @@ impl Model {
         let config = checkpoint.config.backbone.clone();
         let weights = checkpoint.backbone()?;
         let Placed { encoder, device, fell_back, cpu } = options.encoder(&config, &weights)?;
+        let bases = (ours.front == Front::Dna && config.vocab >= dna::VOCAB).then(|| BaseHead::new(&weights, config.d));
         drop(weights);
         let series = match ours.front {
             Front::Series => {
@@ -82,7 +83,7 @@ impl Model {
         let note = encoder.note().map(str::to_owned);
         let info =
             Info { name, digest, route, device, fell_back, note, front: ours.front, config, trained: ours.trained };
-        Ok(Self { info, encoder, series })
+        Ok(Self { info, encoder, series, bases })
     }
 }
 

@@ -1,0 +1,103 @@
+//! The head of a DNA model: from hidden rows to the probabilities of the next base.
+
+use super::Model;
+use crate::{Error, Result, dna, weights::Backbone};
+
+/// The weights of the four bases' outputs, `[4, d]`.
+pub(super) struct BaseHead {
+    d: usize,
+    weight: Vec<f32>,
+}
+
+impl BaseHead {
+    /// That of a backbone of the DNA vocabulary: its `lm_head`, or the embedding that it is tied to.
+    pub(super) fn new(backbone: &Backbone, d: usize) -> Self {
+        let all = backbone.lm_head.as_ref().unwrap_or(&backbone.embedding);
+        Self { d, weight: all[dna::FIRST_BASE * d..(dna::FIRST_BASE + dna::BASES.len()) * d].to_vec() }
+    }
+
+    /// ln p of A, C, G and T after one hidden row `[d]`. Sums are f64 in one order, whatever the device.
+    fn row(&self, hidden: &[f32]) -> [f64; 4] {
+        let mut logits = [0.0; 4];
+        for (logit, weight) in logits.iter_mut().zip(self.weight.chunks_exact(self.d)) {
+            *logit = hidden.iter().zip(weight).map(|(&h, &w)| f64::from(h) * f64::from(w)).sum();
+        }
+        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = logits.iter().map(|logit| libm::exp(logit - most)).sum();
+        logits.map(|logit| logit - most - libm::log(sum))
+    }
+}
+
+impl Model {
+    /// The natural logarithms of the probabilities that A, C, G and T come next ([`dna::BASES`]), after each of the hidden
+    /// rows `[l, d]` of the last layer (a sequence opened with [`Options::rows`](crate::Options::rows) and the number of
+    /// layers among [`Options::layers`](crate::Options::layers)). They say that a base comes, so that the four
+    /// probabilities add up to 1.
+    ///
+    /// Row i speaks of base i + 1; of a sequence's first base nothing is said. A row's result depends on the row alone:
+    /// the chunk law and the batch law hold.
+    ///
+    /// # Errors
+    /// When the model is not for DNA, or the values are not rows of its width.
+    pub fn next_bases(&self, hidden: &[f32]) -> Result<Vec<[f64; 4]>> {
+        let Some(head) = &self.bases else {
+            return Err(Error::Input(format!("{} is no DNA model: it tells no bases", self.info.name)));
+        };
+        if !hidden.len().is_multiple_of(head.d) {
+            return Err(Error::Input(format!("{} values are not rows of width {}", hidden.len(), head.d)));
+        }
+        Ok(hidden.chunks_exact(head.d).map(|row| head.row(row)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Events, Item, Options, RunOptions, checkpoint,
+        config::{Config, MixerConfig},
+        init,
+    };
+
+    /// Probabilities of a fresh model's rows, in one call and base by base; tied heads and heads of their own.
+    #[test]
+    fn probabilities_add_up_and_cuts_change_no_bit() {
+        for tie_embeddings in [true, false] {
+            let mixer = MixerConfig::Mamba1 { d_in: 16, n: 4, k: 3, r: 2, bcdt_norm_eps: None };
+            let config = Config { layers: 2, vocab: dna::VOCAB, tie_embeddings, mixer, ..Config::mamba1(8) };
+            let weights = init::scattered(&config, 1).unwrap();
+            let mut file = config.to_json().unwrap();
+            file["unspool"] = serde_json::json!({"front_end": "dna"});
+            let dir = tempfile::tempdir().unwrap();
+            checkpoint::save(dir.path(), &file, &weights.tensors(&config)).unwrap();
+            let model = Model::load(dir.path(), RunOptions::cpu()).unwrap();
+            let options = Options { layers: vec![2], rows: true, ..Options::default() };
+            let run = |chunks: &[&[u8]]| -> Vec<[f64; 4]> {
+                let mut state = model.open(&options).unwrap();
+                let mut append = |bases| {
+                    let outputs =
+                        model.append(&mut [Item { state: &mut state, events: Events::Bases(bases) }]).unwrap();
+                    model.next_bases(&outputs[0].rows[0]).unwrap()
+                };
+                chunks.iter().flat_map(|chunk| append(chunk)).collect()
+            };
+            let whole = run(&[b"ACGTTGCANNACG"]);
+            assert_eq!(whole, run(&[b"A", b"CGTTG", b"", b"CANNACG"]));
+            assert_eq!(whole.len(), 13);
+            assert!(whole.iter().all(|row| (row.iter().map(|p| p.exp()).sum::<f64>() - 1.0).abs() < 1e-12));
+            assert!(whole[3] != whole[4]);
+            // The head by hand: C against A after the last base.
+            let mut state = model.open(&options).unwrap();
+            let events = Events::Bases(b"ACGTTGCANNACG");
+            let rows = model.append(&mut [Item { state: &mut state, events }]).unwrap().remove(0).rows.remove(0);
+            let head = weights.lm_head.as_ref().unwrap_or(&weights.embedding);
+            let logit = |token: usize| -> f64 {
+                rows[12 * 8..].iter().zip(&head[token * 8..]).map(|(&h, &w)| f64::from(h) * f64::from(w)).sum()
+            };
+            assert!((whole[12][1] - whole[12][0] - (logit(8) - logit(7))).abs() < 1e-12);
+            assert!(model.next_bases(&rows[..7]).unwrap_err().to_string().contains("rows of width 8"));
+        }
+        let series = Model::series(RunOptions::cpu()).unwrap();
+        assert!(series.next_bases(&[]).unwrap_err().to_string().contains("is no DNA model"));
+    }
+}
