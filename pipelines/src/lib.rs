@@ -23,6 +23,7 @@ mod frequency;
 mod job;
 mod pipeline;
 mod scheduler;
+pub mod score;
 pub mod sink;
 pub mod store;
 pub mod stream;

@@ -15,6 +15,7 @@ mod job_file;
 mod model;
 mod progress;
 mod run;
+mod score;
 mod serve;
 mod sessions;
 mod stream;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Run(args)) => batch::run(args),
+        Some(Command::Score(args)) => score::run(*args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Stream(args)) => stream::run(*args),
