@@ -10,6 +10,7 @@ pub(crate) use self::describe::fact;
 use crate::{
     Error, Result,
     reads::{ReadFormat, input::Input, sniff},
+    variants::{self, VariantFormat},
 };
 
 /// First bytes looked at.
@@ -27,6 +28,12 @@ pub enum Format {
     Sam,
     /// Alignments, binary.
     Bam,
+    /// Alignments, as differences from a reference.
+    Cram,
+    /// Variants as text.
+    Vcf,
+    /// Variants, binary.
+    Bcf,
     /// A columnar table.
     Parquet,
     /// A table as text.
@@ -42,6 +49,9 @@ impl fmt::Display for Format {
             Self::Fastq => "FASTQ",
             Self::Sam => "SAM",
             Self::Bam => "BAM",
+            Self::Cram => "CRAM",
+            Self::Vcf => "VCF",
+            Self::Bcf => "BCF",
             Self::Parquet => "Parquet",
             Self::Csv => "CSV",
             Self::Tsf => "TSF",
@@ -56,6 +66,7 @@ impl From<ReadFormat> for Format {
             ReadFormat::Fastq => Self::Fastq,
             ReadFormat::Sam => Self::Sam,
             ReadFormat::Bam => Self::Bam,
+            ReadFormat::Cram => Self::Cram,
         }
     }
 }
@@ -78,11 +89,16 @@ pub(crate) fn of(first: &[u8], path: &Path) -> Result<Format> {
     match first {
         [b'P', b'A', b'R', b'1', ..] => return Ok(Format::Parquet),
         [b'P', b'A', b'R', b'E', ..] => return unknown("the Parquet file's footer is encrypted, which is not read"),
-        [b'C', b'R', b'A', b'M', ..] => return unknown("CRAM is not read; convert it with `samtools view -b`"),
-        [b'B', b'C', b'F', 2, ..] => return unknown("BCF is not read: variants hold no sequences"),
-        _ if first.starts_with(b"##fileformat=VCF") => return unknown("VCF is not read: variants hold no sequences"),
+        [b'B', b'C', b'F', 4, ..] => {
+            return unknown("BCF version 1 is not read; write version 2 with `bcftools view -Ob`");
+        }
         _ if first.starts_with(b"ARROW1") => return unknown("Arrow IPC files are not read; write Parquet"),
         _ => {}
+    }
+    match variants::sniff(first) {
+        Some(VariantFormat::Vcf) => return Ok(Format::Vcf),
+        Some(VariantFormat::Bcf) => return Ok(Format::Bcf),
+        None => {}
     }
     if is_tsf(first) {
         return Ok(Format::Tsf);
@@ -96,7 +112,7 @@ pub(crate) fn of(first: &[u8], path: &Path) -> Result<Format> {
     if is_table(first) {
         return Ok(Format::Csv);
     }
-    unknown("its first bytes are of no format that is read (FASTA, FASTQ, SAM, BAM, Parquet, CSV, TSF)")
+    unknown("its first bytes are of no format that is read (FASTA, FASTQ, SAM, BAM, CRAM, VCF, BCF, Parquet, CSV, TSF)")
 }
 
 /// What is wrong with a text that would pass for a table, but is of a well-known format that is not read.
@@ -155,6 +171,8 @@ fn by_name(path: &Path) -> Option<Format> {
         "csv" | "tsv" => Some(Format::Csv),
         "tsf" => Some(Format::Tsf),
         "parquet" => Some(Format::Parquet),
+        "vcf" => Some(Format::Vcf),
+        "bcf" => Some(Format::Bcf),
         _ => crate::reads::sniff_name(path).map(Format::from),
     }
 }

@@ -1,4 +1,4 @@
-//! The two Arrow schemas that every reader yields. They are stable: columns are only ever added.
+//! The Arrow schemas that the readers yield. They are stable: columns are only ever added.
 
 use std::sync::Arc;
 
@@ -48,6 +48,7 @@ pub fn series(time: TimeKind) -> SchemaRef {
 /// | `mate_reference` | text | name of the mate's reference |
 /// | `mate_position` | u64 | 0-based |
 /// | `template_length` | i32 | signed observed template length |
+/// | `tag_XX` | i64, f64 or text | for each optional field asked for, of SAM, BAM and CRAM |
 ///
 /// Columns that a format lacks are null; a projection leaves columns out, in this order.
 #[must_use]
@@ -66,6 +67,58 @@ pub fn reads() -> SchemaRef {
         Field::new("mate_reference", DataType::Utf8, true),
         Field::new("mate_position", DataType::UInt64, true),
         Field::new("template_length", DataType::Int32, true),
+    ]))
+}
+
+/// Variants, from VCF and BCF: one row a record.
+///
+/// | column | type | meaning |
+/// |---|---|---|
+/// | `contig` | text | the reference's name |
+/// | `position` | u64 | first base of the reference allele, 0-based: VCF's POS less 1 (null: POS 0, the telomere) |
+/// | `id` | text | as written, `;` between several (null: `.`) |
+/// | `reference` | text | the reference allele, as written |
+/// | `alternatives` | list of text | the alternative alleles: bases, `*`, `<ID>` or breakends (empty: `.`) |
+/// | `quality` | f32 | Phred-scaled (null: `.`) |
+/// | `filter` | list of text | names of filters that failed, or `PASS` (null: `.`, none was applied) |
+/// | `info_NAME` | by the header | for each INFO field asked for: i32, f32, text or bool; lists where `Number` is not 1 |
+#[must_use]
+pub fn variants() -> SchemaRef {
+    let texts = || DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    Arc::new(Schema::new(vec![
+        Field::new("contig", DataType::Utf8, false),
+        Field::new("position", DataType::UInt64, true),
+        Field::new("id", DataType::Utf8, true),
+        Field::new("reference", DataType::Utf8, false),
+        Field::new("alternatives", texts(), false),
+        Field::new("quality", DataType::Float32, true),
+        Field::new("filter", texts(), true),
+    ]))
+}
+
+/// Features, from BED, GFF3 and GTF: one row a line.
+///
+/// | column | type | meaning |
+/// |---|---|---|
+/// | `contig` | text | the reference's name |
+/// | `start`, `end` | u64 | the bases, 0-based and half-open, whatever the format counts |
+/// | `name` | text | BED's name; of a GFF the attribute `ID`, else `Name`; of a GTF `transcript_id`, else `gene_id` |
+/// | `kind` | text | GFF's and GTF's type, such as `CDS` (null in BED) |
+/// | `score` | f64 | as written (null: `.` or not there) |
+/// | `strand` | text | `+` or `-` (null: `.`, `?` or not there) |
+/// | `phase` | u8 | bases to the first codon (null in BED, and where it is `.`) |
+/// | `attribute_NAME` | text | for each attribute asked for, of GFF and GTF: its value, `,` between several |
+#[must_use]
+pub fn features() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("contig", DataType::Utf8, false),
+        Field::new("start", DataType::UInt64, false),
+        Field::new("end", DataType::UInt64, false),
+        Field::new("name", DataType::Utf8, true),
+        Field::new("kind", DataType::Utf8, true),
+        Field::new("score", DataType::Float64, true),
+        Field::new("strand", DataType::Utf8, true),
+        Field::new("phase", DataType::UInt8, true),
     ]))
 }
 

@@ -35,6 +35,17 @@ pub enum Position {
         /// Bases of the record at hand that were already read.
         within: u64,
     },
+    /// A CRAM file.
+    Container {
+        /// Offset of the container that holds the record at hand.
+        offset: u64,
+        /// Number of the record at hand within the container, 0-based.
+        index: u64,
+        /// Number of the record at hand, 0-based, among those the source yields.
+        record: u64,
+        /// Bases of the record at hand that were already read.
+        within: u64,
+    },
     /// Parquet files, in the order given.
     Parquet {
         /// File number, 0-based.

@@ -24,6 +24,7 @@ mod job;
 mod objects;
 mod pipeline;
 mod scheduler;
+pub mod score;
 pub mod sink;
 #[cfg(feature = "sql")]
 pub mod sql;

@@ -1,11 +1,13 @@
 //! The trait [`Sink`]: where rows and rejects go.
 
+mod bedgraph;
 pub mod conformance;
 mod csv;
 mod file;
 mod memory;
 mod parquet;
 pub(crate) mod rejects;
+mod vcf;
 
 use std::io::ErrorKind;
 

@@ -2912,3 +2912,380 @@ pub mod session_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A contig, and variants of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ScoreRequest {
+    /// A model's name or digest; empty: the server's default for DNA.
+    #[prost(string, tag = "1")]
+    pub model: ::prost::alloc::string::String,
+    /// The contig's bases, or a piece of them. Where a piece begins and ends at multiples of 8,192 (or where its contig does),
+    /// the scores of variants that are 256 bases and the length of their alleles from its ends are those of the whole contig.
+    #[prost(string, tag = "2")]
+    pub bases: ::prost::alloc::string::String,
+    /// Where the piece begins in its contig, 0-based: a multiple of 8,192. Of a whole contig 0.
+    #[prost(uint64, tag = "3")]
+    pub start: u64,
+    /// The variants, at most the server's `limits.request_sequences`.
+    #[prost(message, repeated, tag = "4")]
+    pub variants: ::prost::alloc::vec::Vec<Variant>,
+}
+/// Other bases in the place of some of a contig's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Variant {
+    /// Any name, at most 256 bytes; it comes back in the reply.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The reference allele's first base in the contig, 0-based: VCF's POS less 1.
+    #[prost(uint64, tag = "2")]
+    pub position: u64,
+    /// The bases that the contig has there.
+    #[prost(string, tag = "3")]
+    pub reference: ::prost::alloc::string::String,
+    /// The bases that may stand there instead.
+    #[prost(string, tag = "4")]
+    pub alternative: ::prost::alloc::string::String,
+}
+/// The scores of a batch.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ScoreResponse {
+    /// One a variant, in the order of the request; rejected ones are left out.
+    #[prost(message, repeated, tag = "1")]
+    pub scores: ::prost::alloc::vec::Vec<Score>,
+    /// Variants that could not be scored.
+    #[prost(message, repeated, tag = "2")]
+    pub rejects: ::prost::alloc::vec::Vec<Reject>,
+    /// Which model made them.
+    #[prost(message, optional, tag = "3")]
+    pub provenance: ::core::option::Option<Provenance>,
+    /// How long it took.
+    #[prost(message, optional, tag = "4")]
+    pub timings: ::core::option::Option<Timings>,
+}
+/// How much likelier the model finds the alternative than the reference.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Score {
+    /// The variant's place in the request, 0-based.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// The mean of the two strands.
+    #[prost(double, tag = "3")]
+    pub score: f64,
+    /// On the forward strand.
+    #[prost(message, optional, tag = "4")]
+    pub forward: ::core::option::Option<StrandScore>,
+    /// On the reverse strand, which is read from the contig's end.
+    #[prost(message, optional, tag = "5")]
+    pub reverse: ::core::option::Option<StrandScore>,
+}
+/// A score on one strand.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct StrandScore {
+    /// ln p(alternative) - ln p(reference), natural logarithms.
+    #[prost(double, tag = "1")]
+    pub log_ratio: f64,
+    /// Bases of each allele that were compared, from the first that differs on.
+    #[prost(uint32, tag = "2")]
+    pub window: u32,
+    /// Bases before them that the model had read.
+    #[prost(uint32, tag = "3")]
+    pub context: u32,
+}
+/// Generated client implementations.
+pub mod variant_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Variants to scores.
+    #[derive(Debug, Clone)]
+    pub struct VariantServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl VariantServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> VariantServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> VariantServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            VariantServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Scores variants of one contig by a DNA model: the bits of `unspool score` over the same contig.
+        pub async fn score(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ScoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::ScoreResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/unspool.v1.VariantService/Score",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("unspool.v1.VariantService", "Score"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod variant_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with VariantServiceServer.
+    #[async_trait]
+    pub trait VariantService: std::marker::Send + std::marker::Sync + 'static {
+        /// Scores variants of one contig by a DNA model: the bits of `unspool score` over the same contig.
+        async fn score(
+            &self,
+            request: tonic::Request<super::ScoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::ScoreResponse>, tonic::Status>;
+    }
+    /// Variants to scores.
+    #[derive(Debug)]
+    pub struct VariantServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> VariantServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for VariantServiceServer<T>
+    where
+        T: VariantService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/unspool.v1.VariantService/Score" => {
+                    #[allow(non_camel_case_types)]
+                    struct ScoreSvc<T: VariantService>(pub Arc<T>);
+                    impl<
+                        T: VariantService,
+                    > tonic::server::UnaryService<super::ScoreRequest> for ScoreSvc<T> {
+                        type Response = super::ScoreResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ScoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as VariantService>::score(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ScoreSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for VariantServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "unspool.v1.VariantService";
+    impl<T> tonic::server::NamedService for VariantServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -128,6 +128,9 @@ pub(crate) enum Command {
     /// Run a batch job over a lake of Parquet or CSV files: scores, forecasts or embeddings, restartable
     #[command(after_help = crate::batch::HELP)]
     Run(Box<BatchArgs>),
+    /// Score variants by a DNA model, or write a track of how well it predicts each base
+    #[command(after_help = crate::score::HELP)]
+    Score(Box<ScoreArgs>),
     /// Answer calls over gRPC: sessions, embeddings, forecasts
     #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
@@ -284,6 +287,35 @@ pub(crate) struct DeviceArgs {
     /// Type of the weights: f32 or, on a GPU, bf16
     #[arg(long, value_name = "TYPE", env = "UNSPOOL_WEIGHTS", hide_env_values = true, default_value_t)]
     pub(crate) weights: Weights,
+}
+
+/// `unspool score`.
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// Variants: VCF or BCF (also gzipped); with --track a FASTA file, or a region of --reference (chr1, chr1:1000-2000)
+    #[arg(value_name = "VARIANTS|REGION")]
+    pub(crate) input: String,
+    /// The FASTA file of the contigs (an index beside it, .fai and .gzi, makes it quicker; regions need one)
+    #[arg(short, long, value_name = "REF.fa")]
+    pub(crate) reference: Option<PathBuf>,
+    /// The file to write: Parquet, or VCF if it ends in .vcf; of a track Parquet, or bedGraph if it ends in .bedgraph or .bg
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// The DNA model's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Write a track in place of scores: bits, -log2 p of each base given those before it
+    #[arg(long, value_enum, value_name = "TRACK")]
+    pub(crate) track: Option<TrackKind>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// What a track says of each base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrackKind {
+    /// -log2 of its probability
+    Bits,
 }
 
 /// `unspool init`.

@@ -47,7 +47,7 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
     let metadata = run::metadata(&model, &said);
     let inputs = match kind {
         Kind::Reads => Inputs::reads(args.inputs.clone(), args.region.clone()),
-        Kind::Series => Inputs::series(&args.inputs, &args.columns)?,
+        Kind::Series | Kind::Variants => Inputs::series(&args.inputs, &args.columns)?,
     };
     let job = job(model, &args)?;
     run::run(Plan { job, paths: args.inputs, inputs, output: Some(args.output), metadata }, &args.run)
@@ -78,6 +78,7 @@ fn fits(model: &Model, kind: Kind) -> Result<()> {
     let name = &model.info().name;
     let problem = match (model.info().front, kind) {
         (Front::Dna, Kind::Reads) | (Front::Series, Kind::Series) => return Ok(()),
+        (_, Kind::Variants) => "variants have scores, not embeddings: `unspool score`".into(),
         (Front::Tokens, _) => {
             format!("--model: {name} takes token ids, which no input file holds; name a DNA or series model")
         }

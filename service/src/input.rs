@@ -20,15 +20,17 @@ use crate::{
 };
 
 /// The columns of the reads schema that an embedding needs.
-const READ_COLUMNS: [&str; 4] = ["id", "start", "last", "sequence"];
+pub(crate) const READ_COLUMNS: [&str; 4] = ["id", "start", "last", "sequence"];
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// FASTA, FASTQ, SAM, BAM.
+    /// FASTA, FASTQ, SAM, BAM, CRAM.
     Reads,
     /// CSV, TSF, Parquet.
     Series,
+    /// VCF, BCF.
+    Variants,
 }
 
 /// What all inputs hold.
@@ -56,7 +58,8 @@ fn kind_of(path: &Path) -> Result<Kind> {
         return Err(Error::Usage(format!("{}: it is a folder: name the files in it", path.display())));
     }
     Ok(match format::detect(path)? {
-        Format::Fasta | Format::Fastq | Format::Sam | Format::Bam => Kind::Reads,
+        Format::Fasta | Format::Fastq | Format::Sam | Format::Bam | Format::Cram => Kind::Reads,
+        Format::Vcf | Format::Bcf => Kind::Variants,
         _ => Kind::Series,
     })
 }
@@ -75,8 +78,8 @@ pub(crate) enum Inputs {
         /// How they are read.
         options: ReadOptions,
     },
-    /// One source for all files, open since its schema is known.
-    Series(Option<Threaded>),
+    /// One source, open already: its schema was needed.
+    Open(Option<Threaded>),
 }
 
 impl Inputs {
@@ -91,13 +94,13 @@ impl Inputs {
     /// # Errors
     /// When a file cannot be opened or lacks a column.
     pub(crate) fn series(paths: &[PathBuf], columns: &ColumnArgs) -> Result<Self> {
-        Ok(Self::Series(Some(tables::open(paths, &series_options(columns))?)))
+        Ok(Self::Open(Some(tables::open(paths, &series_options(columns))?)))
     }
 
     /// How the series' times are written.
     pub(crate) fn time_kind(&self) -> TimeKind {
         match self {
-            Self::Series(Some(source)) if source.schema() == unspool_ingest::schema::series(TimeKind::Step) => {
+            Self::Open(Some(source)) if source.schema() == unspool_ingest::schema::series(TimeKind::Step) => {
                 TimeKind::Step
             }
             _ => TimeKind::Timestamp,
@@ -114,7 +117,7 @@ impl Inputs {
                 Some(path) => Ok(Some(reads::open(&path, options)?)),
                 None => Ok(None),
             },
-            Self::Series(source) => Ok(source.take()),
+            Self::Open(source) => Ok(source.take()),
         }
     }
 }

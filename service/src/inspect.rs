@@ -10,6 +10,7 @@ use unspool_ingest::{
     Reject, Source, format,
     reads::{self, ReadOptions},
     tables,
+    variants::{self, VariantOptions},
 };
 use unspool_model::{
     Front, Model, Options,
@@ -18,7 +19,7 @@ use unspool_model::{
 };
 use unspool_pipelines::state_bytes;
 
-use self::counts::{Count, ReadCounts, SeriesCounts};
+use self::counts::{Count, ReadCounts, SeriesCounts, VariantCounts};
 use crate::{
     args::InspectArgs,
     error::{Error, Result},
@@ -59,6 +60,10 @@ fn file(path: &Path, args: &InspectArgs) -> Result<Facts> {
             let columns = ["start", "last", "sequence", "flag"].map(String::from).to_vec();
             let source = reads::open(path, &ReadOptions { columns: Some(columns), ..ReadOptions::default() })?;
             facts.extend(count(source, ReadCounts::default())?);
+        }
+        Kind::Variants => {
+            let source = variants::open(path, &VariantOptions::default())?;
+            facts.extend(count(source, VariantCounts::default())?);
         }
         Kind::Series => match tables::open(&[path.to_owned()], &input::series_options(&args.columns)) {
             Ok(source) => facts.extend(count(source, SeriesCounts::default())?),

@@ -16,6 +16,7 @@ mod model;
 mod progress;
 mod report;
 mod run;
+mod score;
 mod serve;
 mod sessions;
 mod sql;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Run(args)) => batch::run(*args),
+        Some(Command::Score(args)) => score::run(*args),
         Some(Command::Serve(args)) => serve::run(*args),
         Some(Command::Sessions(command)) => sessions::run(command),
         Some(Command::Sql(args)) => sql::run(*args),

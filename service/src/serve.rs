@@ -32,6 +32,7 @@ mod tables;
 mod telemetry;
 mod tenant;
 mod tls;
+mod variants;
 mod warm;
 mod watch;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{FIRST_BYTES, Format, of};
-use crate::{Error, Result, reads::input::Input, tables};
+use crate::{Error, Result, reads::input::Input, tables, variants};
 
 /// Facts about a file, as name and value: its format and size, then what its header or footer says. Text tables of up
 /// to 64 MiB (as stored) are read to the end to count their rows.
@@ -24,7 +24,13 @@ pub fn describe(path: &Path) -> Result<Vec<(String, String)>> {
         Format::Csv => facts.extend(tables::csv_facts(input)?),
         Format::Tsf => facts.extend(tables::tsf_facts(input)?),
         Format::Parquet => facts.extend(tables::parquet_facts(path)?),
-        Format::Fasta | Format::Fastq | Format::Sam | Format::Bam => {}
+        Format::Vcf | Format::Bcf => {
+            let header = variants::header(path)?;
+            facts.push(fact("contigs", header.contigs().count()));
+            facts.push(fact("samples", format!("{} (not read)", header.samples())));
+            facts.push(fact("INFO fields", header.info_names().join(", ")));
+        }
+        Format::Fasta | Format::Fastq | Format::Sam | Format::Bam | Format::Cram => {}
     }
     Ok(facts)
 }

@@ -5,14 +5,14 @@ mod header;
 mod index;
 mod tags;
 
-use noodles::csi::binning_index::index::reference_sequence::bin::Chunk;
-
-use self::fields::Fields;
-pub(super) use self::{fields::KNOWN_FLAGS, tags::Seen};
+pub(super) use self::{
+    fields::{Fields, KNOWN_FLAGS},
+    tags::{Seen, size as tag_size},
+};
 use super::{
     Limits,
     header::References,
-    input::{Input, MAX_RECORD_BYTES},
+    input::{Chunks, Input, MAX_RECORD_BYTES},
     records::{RecordDecoder, Records, Step},
     rows::{Record, Rows},
 };
@@ -33,12 +33,12 @@ pub(super) struct Bam {
 struct Selection {
     wanted: Wanted,
     /// The parts of the file that may hold wanted records, in order; the first is being read.
-    chunks: std::collections::VecDeque<Chunk>,
+    chunks: Chunks,
 }
 
 /// Which records are asked for.
 #[derive(Clone, Copy, Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     /// Those that overlap `start..end` (0-based) of a reference.
     Overlapping { reference: usize, start: u64, end: u64 },
     /// Those without a reference.
@@ -59,7 +59,7 @@ pub(super) fn open(
         at = input.seek(start)?;
     }
     if let Some(region) = &mut region {
-        region.go_to_first(&mut input, start.is_some())?;
+        region.chunks.go_to_first(&mut input, start.is_some())?;
     }
     let records = Bam { input, references, bytes: vec![], fields: Fields::default(), mark: 0, region };
     Ok(Box::new(RecordDecoder::new(records, rows, limits, at)))
@@ -100,7 +100,7 @@ impl Bam {
     fn read_wanted(&mut self) -> Result<bool> {
         loop {
             if let Some(region) = &mut self.region
-                && !region.go_on(&mut self.input)?
+                && !region.chunks.go_on(&mut self.input)?
             {
                 return Ok(false);
             }
@@ -172,6 +172,11 @@ enum Wants {
 }
 
 impl Wanted {
+    /// Whether a record, of a file in any order, is asked for.
+    pub(super) fn takes(self, bytes: &[u8]) -> bool {
+        self.compare(bytes) == Wants::Yes
+    }
+
     /// Whether a record is asked for. Malformed ones are, so that they are reported.
     fn compare(self, bytes: &[u8]) -> Wants {
         let (reference, position) = fields::place(bytes);
@@ -192,33 +197,5 @@ impl Wanted {
                 }
             }
         }
-    }
-}
-
-impl Selection {
-    /// Goes to the first wanted part at or, when reading is `resumed`, after where the file is.
-    fn go_to_first(&mut self, input: &mut Input, resumed: bool) -> Result<()> {
-        let here = if resumed { input.mark() } else { 0 };
-        self.chunks.retain(|chunk| u64::from(chunk.end()) > here);
-        match self.chunks.front() {
-            Some(chunk) if u64::from(chunk.start()) > here => input.seek_to(chunk.start().into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Goes to the next part where one ends; `false` after the last.
-    fn go_on(&mut self, input: &mut Input) -> Result<bool> {
-        while let Some(chunk) = self.chunks.front() {
-            if input.mark() < u64::from(chunk.end()) {
-                return Ok(true);
-            }
-            self.chunks.pop_front();
-            if let Some(next) = self.chunks.front()
-                && u64::from(next.start()) > input.mark()
-            {
-                input.seek_to(next.start().into())?;
-            }
-        }
-        Ok(false)
     }
 }

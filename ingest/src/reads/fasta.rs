@@ -53,6 +53,8 @@ pub(super) struct Fasta {
     current: Option<Current>,
     /// Bases of the next record that were read before.
     skip: u64,
+    /// Records that ended.
+    finished: u64,
     ended: bool,
     failed: Option<Error>,
 }
@@ -74,7 +76,7 @@ pub(super) fn open(
     }
     let ended = region.is_some() && current.is_none();
     let (rejects, failed) = (vec![], None);
-    Ok(Fasta { input, rows, limits, rejects, reject_bytes: 0, number, current, skip, ended, failed })
+    Ok(Fasta { input, rows, limits, rejects, reject_bytes: 0, number, current, skip, finished: 0, ended, failed })
 }
 
 impl Fasta {
@@ -90,6 +92,7 @@ impl Fasta {
     fn begin(&mut self) -> Result<()> {
         let mark = self.input.mark();
         match self.input.fill()?.first() {
+            _ if self.finished == self.limits.records => self.ended = true,
             None => self.ended = true,
             Some(b'\n' | b'\r') => self.input.consume(1),
             Some(b'>') => {
@@ -159,6 +162,7 @@ impl Fasta {
             return Err(self.input.request(problem));
         }
         self.push(&current, &current.piece, true);
+        self.finished += 1;
         self.number += 1;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A file as a stream of uncompressed bytes that knows where it is: plain, gzip or BGZF.
 
+mod chunks;
 mod raw;
 
 use std::{
@@ -16,11 +17,23 @@ use noodles::bgzf::{
     io::{MultithreadedReader, Seek as _},
 };
 
+pub(crate) use self::chunks::Chunks;
 use self::raw::{BUFFER_BYTES, Compression, END_BLOCK, Raw};
 use crate::{Error, Place, Position, Result};
 
 /// The longest record that is held in memory (FASTA sequences are not: they stream).
 pub(crate) const MAX_RECORD_BYTES: usize = 256 << 20;
+
+/// For decoders of other crates; an error of this file's own is in the error's text.
+impl io::Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill().map_err(|error| io::Error::other(error.to_string()))?;
+        let n = bytes.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&bytes[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
 
 /// How the bytes are stored.
 enum Stream {

@@ -39,6 +39,12 @@ pub(super) trait Records: Send + 'static {
     /// The file.
     fn input(&self) -> &Input;
 
+    /// The position of the record read last (`at_hand`), or of the one that comes next, whose number is `record`.
+    fn position(&self, at_hand: bool, record: u64, within: u64) -> Position {
+        let mark = if at_hand { self.mark() } else { self.next_mark() };
+        self.input().position(mark, record, within)
+    }
+
     /// What a reject or an error of the record at hand says of its place, beside its number.
     fn place(&self) -> String {
         self.input().place_of(self.mark()).to_string().trim_start_matches(", ").to_owned()
@@ -65,6 +71,8 @@ pub(super) struct RecordDecoder<R> {
     within: Option<usize>,
     /// Bases of the next record to leave out: it was partly read before.
     skip: u64,
+    /// Records begun.
+    begun: u64,
     ended: bool,
     /// An error that comes after the rows read before it.
     failed: Option<Error>,
@@ -82,6 +90,7 @@ impl<R: Records> RecordDecoder<R> {
             number,
             within: None,
             skip: within,
+            begun: 0,
             ended: false,
             failed: None,
         }
@@ -95,8 +104,16 @@ impl<R: Records> RecordDecoder<R> {
 
     /// Reads the next record; `false` at the end.
     fn advance(&mut self) -> Result<bool> {
+        if self.begun == self.limits.records {
+            return Ok(false);
+        }
         let step = self.records.advance(self.number)?;
         if matches!(step, Step::Record) {
+            if !self.limits.filter.wants(&self.records.record()) {
+                self.number += 1;
+                return Ok(true);
+            }
+            self.begun += 1;
             let bases = self.records.record().len();
             let skip = usize::try_from(std::mem::take(&mut self.skip)).unwrap_or(usize::MAX);
             if skip > 0 && skip >= bases {
@@ -144,11 +161,7 @@ impl<R: Records> RecordDecoder<R> {
     }
 
     fn position(&self) -> Position {
-        let (mark, within) = match self.within {
-            Some(within) => (self.records.mark(), within as u64),
-            None => (self.records.next_mark(), 0),
-        };
-        self.records.input().position(mark, self.number, within)
+        self.records.position(self.within.is_some(), self.number, self.within.unwrap_or(0) as u64)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Regions as users write them: `name` or `name:start-end`, 1-based and closed.
 
+use noodles::core::{Position, region::Interval};
+
 /// A region of a reference: 0-based, half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Region {
+pub(crate) struct Region {
     /// Which of the references.
-    pub(super) reference: usize,
+    pub(crate) reference: usize,
     /// First base.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// The base after the last one; `None`: to the reference's end.
-    pub(super) end: Option<u64>,
+    pub(crate) end: Option<u64>,
 }
 
 /// Parses a region of one of the references (name and length, where it is known), in their order.
@@ -18,7 +20,7 @@ pub(super) struct Region {
 ///
 /// # Errors
 /// With the reason: an unknown reference, a malformed range, one outside of the reference.
-pub(super) fn parse(text: &str, references: impl Iterator<Item = (Vec<u8>, Option<u64>)>) -> Result<Region, String> {
+pub(crate) fn parse(text: &str, references: impl Iterator<Item = (Vec<u8>, Option<u64>)>) -> Result<Region, String> {
     let references: Vec<_> = references.collect();
     let find = |name: &str| references.iter().position(|(n, _)| n == name.as_bytes());
     let (reference, range) = match (find(text), text.rsplit_once(':')) {
@@ -64,6 +66,16 @@ fn unknown(name: &str, references: &[(Vec<u8>, Option<u64>)]) -> String {
     let some: Vec<_> = references.iter().take(5).map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
     let more = if references.len() > some.len() { ", ..." } else { "" };
     format!("there is no reference '{name}'; there are {} ({}{more})", references.len(), some.join(", "))
+}
+
+/// A 0-based, half-open range as the 1-based, closed one of the index.
+pub(crate) fn interval(start: u64, end: u64) -> Interval {
+    let position = |p: u64| usize::try_from(p).ok().and_then(Position::new);
+    match (position(start + 1), position(end)) {
+        (Some(start), Some(end)) if end < Position::MAX => (start..=end).into(),
+        (Some(start), _) => (start..).into(),
+        (None, _) => (..).into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The columns of a batch of reads while it fills.
 
 mod columns;
+mod tags;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
@@ -9,12 +10,15 @@ use arrow::{
         Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Builder, RecordBatch, RecordBatchOptions,
         UInt8Builder, UInt16Builder, UInt64Builder, new_null_array,
     },
-    datatypes::SchemaRef,
+    datatypes::{Field, Schema, SchemaRef},
 };
 
 use self::columns::Bytes;
-pub(super) use self::columns::{Bases, Scores};
-use super::{Limits, cigar::Cigar, input::Input};
+pub(super) use self::{
+    columns::{Bases, Scores},
+    tags::Tags,
+};
+use super::{Limits, TagColumn, cigar::Cigar, input::Input};
 use crate::{Error, Result, schema};
 
 /// A record as its format's reader shows it.
@@ -47,6 +51,7 @@ pub(super) struct Alignment<'a> {
     pub(super) mate_reference: Option<&'a [u8]>,
     pub(super) mate_position: Option<u64>,
     pub(super) template_length: i32,
+    pub(super) tags: Tags<'a>,
 }
 
 /// Bytes of one column of text beside the bases (names, CIGARs) that end a batch: all of it stays far below the 2^31
@@ -72,14 +77,16 @@ pub(super) struct Rows {
     mate_reference: Option<Bytes>,
     mate_position: Option<UInt64Builder>,
     template_length: Option<Int32Builder>,
+    tags: Vec<tags::Column>,
+    tag_bytes: usize,
 }
 
 impl Rows {
-    /// An empty batch of the columns named (all when `None`).
+    /// An empty batch of the columns named (all when `None`), and of the tags asked for.
     ///
     /// # Errors
     /// When a name is not a column of [`schema::reads`].
-    pub(super) fn new(path: &Path, columns: Option<&[String]>) -> Result<Self> {
+    pub(super) fn new(path: &Path, columns: Option<&[String]>, tags: &[TagColumn]) -> Result<Self> {
         let all = schema::reads();
         let wanted = |name: &str| columns.is_none_or(|columns| columns.iter().any(|c| c == name));
         if let Some(unknown) = columns.into_iter().flatten().find(|c| all.field_with_name(c).is_err()) {
@@ -88,7 +95,10 @@ impl Rows {
             return Err(Error::Request { path: path.into(), problem });
         }
         let kept: Vec<_> = (0..all.fields().len()).filter(|&i| wanted(all.field(i).name())).collect();
-        let schema = all.project(&kept).map(Arc::new).unwrap_or(all);
+        let mut fields: Vec<Arc<Field>> = kept.iter().map(|&i| Arc::new(all.field(i).clone())).collect();
+        let tag = |asked: &TagColumn| Field::new(asked.column(), tags::data_type(asked.kind), true);
+        fields.extend(tags.iter().map(tag).map(Arc::new));
+        let schema = Arc::new(Schema::new(fields));
         Ok(Self {
             schema,
             rows: 0,
@@ -107,6 +117,8 @@ impl Rows {
             mate_reference: wanted("mate_reference").then(Bytes::default),
             mate_position: wanted("mate_position").then(UInt64Builder::new),
             template_length: wanted("template_length").then(Int32Builder::new),
+            tags: tags.iter().map(|tag| tags::Column::new(*tag)).collect(),
+            tag_bytes: 0,
         })
     }
 
@@ -124,6 +136,7 @@ impl Rows {
         let texts = [&self.id, &self.reference, &self.cigar, &self.mate_reference];
         self.rows >= limits.batch_rows
             || self.bases >= limits.batch_bases
+            || self.tag_bytes >= MAX_TEXT_BYTES
             || texts.into_iter().flatten().any(|text| text.len() >= MAX_TEXT_BYTES)
     }
 
@@ -159,6 +172,9 @@ impl Rows {
     }
 
     fn push_alignment(&mut self, alignment: &Alignment<'_>) {
+        for column in &mut self.tags {
+            self.tag_bytes += column.push(alignment.tags);
+        }
         if let Some(column) = &mut self.flag {
             column.append_value(alignment.flag);
         }
@@ -191,7 +207,7 @@ impl Rows {
     /// Never for what the readers of this crate push: they check that text is text.
     pub(super) fn finish(&mut self, input: &Input) -> Result<RecordBatch> {
         let rows = std::mem::take(&mut self.rows);
-        self.bases = 0;
+        (self.bases, self.tag_bytes) = (0, 0);
         let arrow = |e: arrow::error::ArrowError| input.invalid(input.place(), e.to_string());
         let mut arrays: Vec<Option<ArrayRef>> = vec![];
         let text = |column: &mut Bytes| column.finish_text().map(|a| Arc::new(a) as ArrayRef);
@@ -217,6 +233,7 @@ impl Rows {
         arrays.push(mate_reference);
         arrays.push(self.mate_position.as_mut().map(|c| Arc::new(c.finish()) as ArrayRef));
         arrays.push(self.template_length.as_mut().map(|c| Arc::new(c.finish()) as ArrayRef));
+        arrays.extend(self.tags.iter_mut().map(|column| Some(column.finish())));
         // The columns that a format without alignments never pushed are null.
         let arrays = arrays
             .into_iter()

@@ -13,6 +13,8 @@ pub enum ReadFormat {
     Sam,
     /// Alignments, binary.
     Bam,
+    /// Alignments, as differences from a reference.
+    Cram,
 }
 
 /// The format of a file by its first bytes after decompression; `None` when it is none of them.
@@ -20,6 +22,9 @@ pub enum ReadFormat {
 pub fn sniff(first: &[u8]) -> Option<ReadFormat> {
     if first.starts_with(b"BAM\x01") {
         return Some(ReadFormat::Bam);
+    }
+    if first.starts_with(b"CRAM") {
+        return Some(ReadFormat::Cram);
     }
     let blank = first.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
     let text = &first[blank..];
@@ -41,6 +46,7 @@ pub(crate) fn by_name(path: &Path) -> Option<ReadFormat> {
         "fq" | "fastq" => Some(ReadFormat::Fastq),
         "sam" => Some(ReadFormat::Sam),
         "bam" => Some(ReadFormat::Bam),
+        "cram" => Some(ReadFormat::Cram),
         _ => None,
     }
 }
@@ -75,7 +81,7 @@ mod tests {
             (b"r\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\tIIII\n", Some(ReadFormat::Sam)),
             (b"id,time,value\n", None),
             (b"PAR1", None),
-            (b"CRAM\x03\0", None),
+            (b"CRAM\x03\0", Some(ReadFormat::Cram)),
             (b"", None),
         ];
         for (first, expected) in cases {

@@ -2,6 +2,10 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod any_bytes;
+#[cfg(test)]
+mod features;
+#[cfg(test)]
 mod format;
 #[cfg(test)]
 mod reads;
@@ -9,3 +13,5 @@ mod reads;
 mod samples;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod variants;

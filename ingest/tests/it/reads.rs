@@ -1,12 +1,14 @@
-//! FASTA, FASTQ, SAM and BAM.
+//! FASTA, FASTQ, SAM, BAM and CRAM.
 
 mod contract;
 mod corpus;
+mod cram;
 mod edge;
 mod fastq_corpus;
 mod regions;
 mod roundtrip;
 mod sam_corpus;
+mod selected;
 mod truncation;
 
 use std::path::Path;

@@ -12,13 +12,14 @@ use parquet::errors::ParquetError;
 use tempfile::{NamedTempFile, TempPath};
 use unspool_ingest::{CommitToken, Position, Reject};
 
-use super::{csv, parquet::Writer, refusal, rejects};
+use super::{bedgraph, csv, parquet::Writer, refusal, rejects, vcf};
 use crate::{Error, Result, Sink};
 
 /// Where a [`FileSink`] writes.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// The output: CSV if its name ends in `.csv`, else Parquet.
+    /// The output: CSV if its name ends in `.csv`, VCF (`.vcf`, scores of variants), bedGraph (`.bedgraph`, `.bg`, tracks),
+    /// else Parquet.
     pub path: PathBuf,
     /// Replace a file of that name.
     pub overwrite: bool,
@@ -34,7 +35,7 @@ impl Destination {
     }
 }
 
-/// A [`Sink`] into a Parquet or CSV file, with its rejects in a Parquet file beside it.
+/// A [`Sink`] into a file of one of the formats of [`Destination`], with its rejects in a Parquet file beside it.
 ///
 /// Everything is written under temporary names in the output's folder; [`Sink::finish`] flushes both files to the disk and
 /// gives them their names, the output last. A sink that is dropped before that removes the temporary files; so an
@@ -58,6 +59,30 @@ struct Writers {
 enum Encoder {
     Parquet(Box<Writer>),
     Csv(Box<arrow::csv::Writer<File>>),
+    Vcf(vcf::Writer),
+    BedGraph(bedgraph::Writer),
+}
+
+impl Encoder {
+    /// The writer of the format that the output's name says.
+    ///
+    /// # Errors
+    /// When it cannot hold the schema, or the file cannot be written.
+    fn new(file: File, schema: &SchemaRef, destination: &Destination) -> Result<Self, String> {
+        let extension = destination.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("csv") if schema.fields().iter().any(|field| field.data_type().is_nested()) => {
+                Err("CSV cannot hold embeddings: name a .parquet file".into())
+            }
+            Some("csv") => Ok(Self::Csv(Box::new(csv::writer(file)))),
+            Some("vcf") => Ok(Self::Vcf(vcf::Writer::new(file, schema, &destination.metadata)?)),
+            Some("bedgraph" | "bg") => Ok(Self::BedGraph(bedgraph::Writer::new(file, schema)?)),
+            _ => {
+                let writer = Writer::new(file, schema, &destination.metadata);
+                Ok(Self::Parquet(Box::new(writer.map_err(problem)?)))
+            }
+        }
+    }
 }
 
 impl FileSink {
@@ -78,15 +103,7 @@ impl FileSink {
         }
         let (rows_file, rows_path) = temporary(&destination.path)?.into_parts();
         let (rejects_file, rejects_path) = temporary(&destination.rejects())?.into_parts();
-        let rows = if destination.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-            if schema.fields().iter().any(|field| field.data_type().is_nested()) {
-                return Err(fail("CSV cannot hold embeddings: name a .parquet file".into()));
-            }
-            Encoder::Csv(Box::new(csv::writer(rows_file)))
-        } else {
-            let writer = Writer::new(rows_file, &schema, &destination.metadata);
-            Encoder::Parquet(Box::new(writer.map_err(|error| fail(problem(error)))?))
-        };
+        let rows = Encoder::new(rows_file, &schema, &destination).map_err(fail)?;
         let rejects = Writer::new(rejects_file, &rejects::SCHEMA, &[]).map_err(|error| fail(problem(error)))?;
         let writers = Some(Writers { rows, rejects, reject_count: 0 });
         Ok(Self { destination, schema, writers, temporary: Some((rows_path, rejects_path)) })
@@ -157,6 +174,8 @@ impl Writers {
         match &mut self.rows {
             Encoder::Parquet(writer) => writer.write(rows)?,
             Encoder::Csv(writer) => writer.write(&rows)?,
+            Encoder::Vcf(writer) => writer.write(&rows)?,
+            Encoder::BedGraph(writer) => writer.write(&rows)?,
         }
         if !rejects.is_empty() {
             self.rejects.write(rejects::rows(rejects)?)?;
@@ -170,6 +189,8 @@ impl Writers {
         let rows = match self.rows {
             Encoder::Parquet(writer) => writer.close()?,
             Encoder::Csv(writer) => writer.into_inner(),
+            Encoder::Vcf(writer) => writer.close()?,
+            Encoder::BedGraph(writer) => writer.close()?,
         };
         rows.sync_all()?;
         self.rejects.close()?.sync_all()?;

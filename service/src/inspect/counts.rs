@@ -1,6 +1,6 @@
 //! What is counted of a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -60,6 +60,40 @@ impl Count for ReadCounts {
             facts.push(("mapped".into(), mapped));
         }
         facts
+    }
+}
+
+/// Counts of variants.
+#[derive(Default)]
+pub(super) struct VariantCounts {
+    records: u64,
+    alternatives: u64,
+    /// Alternatives of one base for one base.
+    single: u64,
+    contigs: HashSet<String>,
+}
+
+impl Count for VariantCounts {
+    fn add(&mut self, rows: &RecordBatch) {
+        let (contig, reference) = (rows["contig"].as_string::<i32>(), rows["reference"].as_string::<i32>());
+        let alternatives = rows["alternatives"].as_list::<i32>();
+        self.records += rows.num_rows() as u64;
+        for row in 0..rows.num_rows() {
+            if !self.contigs.contains(contig.value(row)) {
+                self.contigs.insert(contig.value(row).to_owned());
+            }
+            let texts = alternatives.value(row);
+            let is_single = |text: &str| text.len() == 1 && text != "*" && reference.value(row).len() == 1;
+            self.alternatives += texts.len() as u64;
+            self.single += texts.as_string::<i32>().iter().flatten().filter(|text| is_single(text)).count() as u64;
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let alternatives =
+            format!("{} ({} of one base for one)", HumanCount(self.alternatives), HumanCount(self.single));
+        let records = format!("{} on {} contigs", HumanCount(self.records), self.contigs.len());
+        vec![("records".into(), records), ("alternatives".into(), alternatives)]
     }
 }
 

@@ -7,20 +7,23 @@ use tonic::service::Routes;
 use unspool_proto::v1::{
     embedding_service_server::EmbeddingServiceServer, forecast_service_server::ForecastServiceServer,
     model_service_server::ModelServiceServer, session_service_server::SessionServiceServer,
+    variant_service_server::VariantServiceServer,
 };
 
 use super::{
     app::App, embedding::Embeddings, flight::Flight, forecasting::Forecasts, models::Models, sessions::Sessions,
+    variants::Variants,
 };
 use crate::error::{Error, Result};
 
 /// Services whose health can be asked for by name.
-pub(crate) const SERVICES: [&str; 5] = [
+pub(crate) const SERVICES: [&str; 6] = [
     "arrow.flight.protocol.FlightService",
     "unspool.v1.EmbeddingService",
     "unspool.v1.ForecastService",
     "unspool.v1.ModelService",
     "unspool.v1.SessionService",
+    "unspool.v1.VariantService",
 ];
 
 /// All services but health, with the limit of a message's size.
@@ -43,6 +46,7 @@ pub(crate) fn all(app: &Arc<App>) -> Result<Routes> {
         .add_service(ForecastServiceServer::new(Forecasts(Arc::clone(app))).max_decoding_message_size(size))
         .add_service(ModelServiceServer::new(Models(Arc::clone(app))).max_decoding_message_size(size))
         .add_service(SessionServiceServer::new(Sessions(Arc::clone(app))).max_decoding_message_size(size))
+        .add_service(VariantServiceServer::new(Variants::new(Arc::clone(app))).max_decoding_message_size(size))
         .add_service(FlightServiceServer::new(Flight(Arc::clone(app))).max_decoding_message_size(size));
     Ok(routes.routes())
 }

@@ -85,7 +85,7 @@ where
 
 /// The methods that are counted by name: whoever asks for others cannot make new series in the metrics.
 fn known(path: &str) -> &'static str {
-    const KNOWN: [&str; 20] = [
+    const KNOWN: [&str; 21] = [
         "/unspool.v1.EmbeddingService/Embed",
         "/unspool.v1.ForecastService/Forecast",
         "/unspool.v1.ModelService/ListModels",
@@ -101,6 +101,7 @@ fn known(path: &str) -> &'static str {
         "/unspool.v1.SessionService/Close",
         "/unspool.v1.SessionService/List",
         "/unspool.v1.SessionService/Stream",
+        "/unspool.v1.VariantService/Score",
         "/arrow.flight.protocol.FlightService/DoExchange",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",

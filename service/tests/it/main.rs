@@ -28,6 +28,8 @@ mod models;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod score;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod signals;

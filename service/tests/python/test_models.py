@@ -107,6 +107,26 @@ def test_a_state_moves_to_another_server(server, tmp_path):
     assert other.stop() == 0
 
 
+def test_variants_are_scored(folder):
+    server = Server("--model", "shelf/dna-1", folder=folder)
+    variant, variants = V1["variant"]
+    score = variants.VariantServiceStub(server.channel()).Score
+    change = variant.Variant(id="change", position=20, reference="T", alternative="C")
+    loss = variant.Variant(id="loss", position=34, reference="GTT", alternative="G")
+    wrong = variant.Variant(id="wrong", position=20, reference="A", alternative="C")
+    reply = score(variant.ScoreRequest(bases=BASES, variants=[change, wrong, loss]))
+    assert [(s.index, s.id) for s in reply.scores] == [(0, "change"), (2, "loss")]
+    first = reply.scores[0]
+    assert first.score == (first.forward.log_ratio + first.reverse.log_ratio) / 2 != 0
+    assert first.forward.context == 20 and first.forward.window == len(BASES) - 20
+    assert reply.rejects[0].index == 1 and "REF is A, but the reference has T there" in reply.rejects[0].reason
+    alone = score(variant.ScoreRequest(bases=BASES, variants=[loss]))
+    assert alone.scores[0].score == reply.scores[1].score and reply.provenance.model == "dna"
+    refused(lambda: score(variant.ScoreRequest(bases=BASES, start=1)), grpc.StatusCode.INVALID_ARGUMENT)
+    refused(lambda: score(variant.ScoreRequest(bases=BASES, model="nothing")), grpc.StatusCode.NOT_FOUND)
+    assert server.stop() == 0
+
+
 def test_a_long_prefill_starves_nobody(folder):
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("greedy", "modest")}
     tenants = "".join(f"[[tenants]]\nname = '{n}'\ntoken_sha256 = ['{h}']\n" for n, h in hashes.items())

@@ -8,7 +8,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from conftest import BINARY, Server
 
-V1 = {n: grpc.protos_and_services(f"unspool/v1/{n}.proto") for n in ("embedding", "forecast", "model", "session", "events")}
+V1 = {n: grpc.protos_and_services(f"unspool/v1/{n}.proto") for n in ("embedding", "forecast", "model", "session", "events", "variant")}
 (embedding, embeddings), (forecast, forecasts) = V1["embedding"], V1["forecast"]
 (model, models), (session, sessions), (events, _) = V1["model"], V1["session"], V1["events"]
 VALUES = [math.sin(i / 7) for i in range(300)]

@@ -6,7 +6,7 @@ use super::{
     super::{
         cigar::Cigar,
         header::Reference,
-        rows::{Alignment, Bases, Record, Scores},
+        rows::{Alignment, Bases, Record, Scores, Tags},
     },
     tags,
 };
@@ -18,7 +18,7 @@ pub(in super::super) const KNOWN_FLAGS: u16 = 0xfff;
 
 /// Where a record's fields of varying length stand in its bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields {
+pub(in super::super) struct Fields {
     name: Range<usize>,
     cigar: Range<usize>,
     bases: Range<usize>,
@@ -32,7 +32,7 @@ impl Fields {
     ///
     /// # Errors
     /// With what is wrong.
-    pub(super) fn parse(bytes: &[u8], references: usize) -> Result<Self, String> {
+    pub(in super::super) fn parse(bytes: &[u8], references: usize) -> Result<Self, String> {
         let mut fields = Self::find(bytes)?;
         for (what, at) in [("reference", 0), ("mate's reference", 20)] {
             let number = i32_at(bytes, at);
@@ -94,7 +94,7 @@ impl Fields {
     }
 
     /// The record as rows take it.
-    pub(super) fn record<'a>(&self, bytes: &'a [u8], references: &'a [Reference]) -> Record<'a> {
+    pub(in super::super) fn record<'a>(&self, bytes: &'a [u8], references: &'a [Reference]) -> Record<'a> {
         let reference =
             |at| usize::try_from(i32_at(bytes, at)).ok().and_then(|number| references.get(number)).map(|r| &r.name[..]);
         let position = |at| u64::try_from(i32_at(bytes, at)).ok();
@@ -113,6 +113,7 @@ impl Fields {
                 mate_reference: reference(20),
                 mate_position: position(24),
                 template_length: i32_at(bytes, 28),
+                tags: Tags::Packed(&bytes[self.scores.end..]),
             }),
         }
     }

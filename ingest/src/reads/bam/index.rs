@@ -1,7 +1,5 @@
 //! Regions through the index beside a BAM file: CSI or BAI.
 
-mod layout;
-
 use std::{
     io::{self, ErrorKind, Read},
     path::PathBuf,
@@ -10,15 +8,15 @@ use std::{
 use noodles::{
     bam::bai,
     bgzf::{self, VirtualPosition},
-    core::{Position, region::Interval},
     csi::{self, BinningIndex, binning_index::index::reference_sequence::bin::Chunk},
 };
 
 use super::{
     super::{
         header::References,
-        input::Input,
-        region::{self, Region},
+        index_layout,
+        input::{Chunks, Input},
+        region::{self, Region, interval},
     },
     Selection, Wanted,
 };
@@ -37,7 +35,7 @@ pub(super) fn select(input: &Input, references: &References, region: &str) -> Re
         // Records without a reference come last. An index of no record at all says nothing of where they begin.
         let first = index.last_first_record_start_position().unwrap_or(VirtualPosition::from(input.mark()));
         let chunk = Chunk::new(first, VirtualPosition::MAX);
-        return Ok(Selection { wanted: Wanted::Unplaced, chunks: [chunk].into() });
+        return Ok(Selection { wanted: Wanted::Unplaced, chunks: Chunks::new([chunk]) });
     }
     let names = references.as_slice().iter().map(|r| (r.name.clone(), Some(r.length)));
     let Region { reference, start, end } = region::parse(region, names).map_err(|e| input.request(e))?;
@@ -50,7 +48,7 @@ pub(super) fn select(input: &Input, references: &References, region: &str) -> Re
         let problem = format!("the index does not reach the region ({source}): make a CSI with `samtools index -c`");
         Error::Invalid { path, place: Place::Whole, problem }
     })?;
-    Ok(Selection { wanted: Wanted::Overlapping { reference, start, end }, chunks: chunks.into() })
+    Ok(Selection { wanted: Wanted::Overlapping { reference, start, end }, chunks: Chunks::new(chunks) })
 }
 
 /// Reads `FILE.csi`, `FILE.bai`, or the latter without the file's own extension.
@@ -84,7 +82,7 @@ fn read(input: &Input) -> Result<(Box<dyn BinningIndex>, PathBuf)> {
 type Parse = fn(&[u8]) -> Result<Box<dyn BinningIndex>, String>;
 
 fn bai(bytes: &[u8]) -> Result<Box<dyn BinningIndex>, String> {
-    layout::check_bai(bytes)?;
+    index_layout::check_bai(bytes)?;
     let index = bai::io::Reader::new(bytes).read_index().map_err(|e| e.to_string())?;
     Ok(Box::new(index))
 }
@@ -92,17 +90,7 @@ fn bai(bytes: &[u8]) -> Result<Box<dyn BinningIndex>, String> {
 fn csi(bytes: &[u8]) -> Result<Box<dyn BinningIndex>, String> {
     let mut plain = vec![];
     bgzf::io::Reader::new(bytes).read_to_end(&mut plain).map_err(|e: io::Error| e.to_string())?;
-    layout::check_csi(&plain)?;
+    index_layout::check_csi(&plain)?;
     let index = csi::io::Reader::new(bytes).read_index().map_err(|e| e.to_string())?;
     Ok(Box::new(index))
-}
-
-/// A 0-based, half-open range as the 1-based, closed one of the index.
-fn interval(start: u64, end: u64) -> Interval {
-    let position = |p: u64| usize::try_from(p).ok().and_then(Position::new);
-    match (position(start + 1), position(end)) {
-        (Some(start), Some(end)) if end < Position::MAX => (start..=end).into(),
-        (Some(start), _) => (start..).into(),
-        (None, _) => (..).into(),
-    }
 }

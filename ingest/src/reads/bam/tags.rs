@@ -46,7 +46,7 @@ pub(super) fn check(bytes: &[u8], mut at: usize) -> Result<Tags, String> {
 }
 
 /// Bytes of a value of a type; `None` when it is cut short or the type is not known.
-fn size(kind: u8, bytes: &[u8]) -> Option<usize> {
+pub(in super::super) fn size(kind: u8, bytes: &[u8]) -> Option<usize> {
     let size = match kind {
         b'A' | b'c' | b'C' => 1,
         b's' | b'S' => 2,

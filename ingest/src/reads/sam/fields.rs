@@ -10,7 +10,7 @@ use super::{
         bam::{KNOWN_FLAGS, Seen},
         cigar::Cigar,
         header::{References, check_name},
-        rows::{Alignment, Bases, Record, Scores},
+        rows::{Alignment, Bases, Record, Scores, Tags},
     },
     number::{signed, unsigned},
     tags,
@@ -37,6 +37,8 @@ pub(super) struct Fields {
     mapping_quality: Option<u8>,
     mate_position: Option<u64>,
     template_length: i32,
+    /// Where the optional fields begin.
+    tags: usize,
 }
 
 impl Fields {
@@ -58,6 +60,7 @@ impl Fields {
         if count < COLUMNS {
             return Err(format!("{count} columns of at least {COLUMNS}"));
         }
+        let optional = start.min(line.len());
         let mut seen = Seen::default();
         for end in ends {
             tags::check(&line[start..end], &mut seen)?;
@@ -72,6 +75,7 @@ impl Fields {
             mate_reference: named(6),
             bases: named(9),
             scores: named(10),
+            tags: optional,
             ..Self::default()
         };
         fields.flag = small(unsigned(text(1), "flag", 0..=i64::from(KNOWN_FLAGS))?);
@@ -140,6 +144,7 @@ impl Fields {
                 mate_reference: text(&self.mate_reference),
                 mate_position: self.mate_position,
                 template_length: self.template_length,
+                tags: Tags::Text(&line[self.tags..]),
             }),
         }
     }

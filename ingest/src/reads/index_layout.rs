@@ -15,26 +15,32 @@ const MAX_DEPTH: i32 = 8;
 ///
 /// # Errors
 /// With what is wrong.
-pub(super) fn check_bai(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_bai(bytes: &[u8]) -> Result<(), String> {
     let mut rest = Rest(bytes);
     rest.magic(b"BAI\x01")?;
-    for _ in 0..rest.count("references", 8)? {
-        for _ in 0..rest.count("bins", 8)? {
-            rest.bin(BAI_DEPTH)?;
-            let chunks = rest.count("chunks", CHUNK_BYTES)?;
-            rest.skip("chunks", chunks * CHUNK_BYTES)?;
-        }
-        let intervals = rest.count("intervals", INTERVAL_BYTES)?;
-        rest.skip("intervals", intervals * INTERVAL_BYTES)?;
-    }
-    Ok(())
+    let references = rest.count("references", 8)?;
+    rest.linear(references)
+}
+
+/// Checks a TBI file's bytes, decompressed (tabix specification).
+///
+/// # Errors
+/// With what is wrong.
+pub(crate) fn check_tbi(bytes: &[u8]) -> Result<(), String> {
+    let mut rest = Rest(bytes);
+    rest.magic(b"TBI\x01")?;
+    let references = rest.count("references", 8)?;
+    rest.skip("the columns", 6 * 4)?;
+    let names = rest.count("bytes of names", 1)?;
+    rest.skip("names", names)?;
+    rest.linear(references)
 }
 
 /// Checks a CSI file's bytes, decompressed (CSI specification, version 1).
 ///
 /// # Errors
 /// With what is wrong.
-pub(super) fn check_csi(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_csi(bytes: &[u8]) -> Result<(), String> {
     let mut rest = Rest(bytes);
     rest.magic(b"CSI\x01")?;
     let (shift, depth) = (rest.number("the smallest bin's size")?, rest.number("the depth")?);
@@ -76,6 +82,20 @@ impl Rest<'_> {
             Ok(count) if count <= self.0.len() / bytes_each => Ok(count),
             _ => Err(format!("it cannot hold {number} {what} in {} bytes", self.0.len())),
         }
+    }
+
+    /// Bins and linear index of each reference, as BAI and TBI have them.
+    fn linear(&mut self, references: usize) -> Result<(), String> {
+        for _ in 0..references {
+            for _ in 0..self.count("bins", 8)? {
+                self.bin(BAI_DEPTH)?;
+                let chunks = self.count("chunks", CHUNK_BYTES)?;
+                self.skip("chunks", chunks * CHUNK_BYTES)?;
+            }
+            let intervals = self.count("intervals", INTERVAL_BYTES)?;
+            self.skip("intervals", intervals * INTERVAL_BYTES)?;
+        }
+        Ok(())
     }
 
     /// A bin's number: one of the levels', or the one that holds counts of reads.

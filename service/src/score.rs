@@ -1,0 +1,109 @@
+//! `unspool score`.
+
+use std::path::{Path, PathBuf};
+
+use unspool_ingest::{
+    Reference,
+    reads::{self, ReadOptions},
+    variants::{self, VariantOptions},
+};
+use unspool_model::Model;
+use unspool_pipelines::score::{ScoreOptions, Scores, track::Track};
+
+use crate::{
+    args::ScoreArgs,
+    error::{Error, Result},
+    input::{Inputs, READ_COLUMNS},
+    model,
+    progress::say,
+    run::{self, Plan},
+};
+
+/// What `unspool score --help` says after the options.
+pub(crate) const HELP: &str = "Examples:
+  unspool score variants.vcf.gz --reference genome.fa --model dna-model --output scores.parquet
+  unspool score variants.bcf --reference genome.fa.gz --model dna-model --output scores.vcf
+  unspool score chr1 --reference genome.fa --track bits --model dna-model --output chr1.bedgraph
+  unspool score genome.fa --track bits --model dna-model --output genome.parquet
+
+A score is ln p(alternative) - ln p(reference) over the 256 bases from the variant on, given up to 8,192 bases before it,
+on each strand in its own direction and averaged: below 0 where the model finds the alternative less likely. One row an
+alternative: contig, position (0-based), id, reference, alternative, quality, filter, score, score_forward,
+score_reverse, window_* (bases compared) and context_* (bases read before them).
+What cannot be scored (a REF that is not the reference's, <DEL>, *) is written to OUT.rejects.parquet with its reason.";
+
+/// Makes what was typed into a job, and runs it.
+///
+/// # Errors
+/// When the request does not fit the inputs or the model, or the job fails.
+pub(crate) fn run(args: ScoreArgs) -> Result<()> {
+    check_output(&args)?;
+    if args.model.is_none() {
+        let problem = "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then \
+                       name it with --model DIR";
+        return Err(Error::Usage(problem.into()));
+    }
+    let (job, inputs, paths, model): (Box<dyn unspool_pipelines::Job>, _, _, _);
+    if args.track.is_some() {
+        let (path, region) = track_input(&args)?;
+        let columns = Some(READ_COLUMNS.map(String::from).to_vec());
+        let source = reads::open(&path, &ReadOptions { columns, region, ..ReadOptions::default() })?;
+        model = load(&args)?;
+        let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
+        job = Box::new(Track::new(model.clone(), options)?);
+        (inputs, paths) = (Inputs::Open(Some(source)), vec![path]);
+    } else {
+        let path = PathBuf::from(&args.input);
+        let Some(reference) = &args.reference else {
+            return Err(Error::Usage("--reference: name the FASTA file that the variants are variants of".into()));
+        };
+        let source = variants::open(&path, &VariantOptions::default())?;
+        let contigs = Box::new(Reference::open(reference)?);
+        model = load(&args)?;
+        let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
+        job = Box::new(Scores::new(model.clone(), contigs, options)?);
+        (inputs, paths) = (Inputs::Open(Some(source)), vec![path, reference.clone()]);
+    }
+    let sizes = ScoreOptions::default();
+    let mut said = vec![("command", "score".to_owned())];
+    match args.track {
+        Some(_) => said.push(("track", "bits".to_owned())),
+        None => said.extend([("tile", sizes.tile.to_string()), ("window", sizes.window.to_string())]),
+    }
+    let metadata = run::metadata(&model, &said);
+    run::run(Plan { job, paths, inputs, output: Some(args.output), metadata }, &args.run)
+}
+
+fn load(args: &ScoreArgs) -> Result<std::sync::Arc<Model>> {
+    let model = model::load(args.model.as_deref(), &args.run)?;
+    if !model.info().trained && !args.run.quiet {
+        say(&format!("note: the model {} is untrained: its scores mean little", model.info().name));
+    }
+    Ok(model)
+}
+
+/// Refuses names of outputs in formats that are not written.
+fn check_output(args: &ScoreArgs) -> Result<()> {
+    let extension = args.output.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let fits = match extension.as_deref() {
+        Some("parquet") | None => true,
+        Some("vcf") => args.track.is_none(),
+        Some("bedgraph" | "bg" | "csv") => args.track.is_some(),
+        Some(_) => false,
+    };
+    let formats = if args.track.is_some() { ".bedgraph, .parquet or .csv" } else { ".parquet or .vcf" };
+    if fits { Ok(()) } else { Err(Error::Usage(format!("--output: name a file that ends in {formats}"))) }
+}
+
+/// The file that a track is of, and the region of it.
+fn track_input(args: &ScoreArgs) -> Result<(PathBuf, Option<String>)> {
+    let path = Path::new(&args.input);
+    match &args.reference {
+        Some(reference) => Ok((reference.clone(), Some(args.input.clone()))),
+        None if path.is_file() => Ok((path.to_owned(), None)),
+        None => Err(Error::Usage(format!(
+            "{}: there is no such file; for a region of a FASTA file name the file with --reference",
+            args.input
+        ))),
+    }
+}
