@@ -26,8 +26,8 @@ use super::{Done, PARTITIONS, SERIES, consumer, job, payload, scores, shares};
 
 const RATE: usize = 2000;
 const SECONDS: usize = 40;
-/// The first seconds are the connections' own.
-const WARM: usize = 2;
+/// The first seconds are those of connections, and of each series' first state.
+const WARM: usize = 5;
 /// Snapshots of all states come at least once.
 const SNAPSHOTS: Duration = Duration::from_secs(30);
 
@@ -60,11 +60,13 @@ pub(crate) fn run(connection: &Connection, (admin, model): (&Admin, &Arc<Model>)
     let (progress, watch) = worker.join().map_err(|_| "the worker stopped")??;
     let took = took?;
     writing.join().map_err(|_| "the writer stopped")??;
+    let (first, rest) = took.split_at(RATE * WARM);
     println!(
         "latency at {RATE} messages/s, commits every {} ms: {}",
         job.pace.commit_interval.as_millis(),
-        figures(took.into_iter().skip(RATE * WARM).collect())
+        figures(rest.to_vec())
     );
+    println!("    in the first {WARM} s before that       {}", figures(first.to_vec()));
     println!("    a transaction                       {}", figures(watch.commits));
     println!(
         "    a batch, transaction and all        {}",
@@ -137,6 +139,8 @@ struct Watch {
     ready: Arc<AtomicBool>,
     transactions: u64,
     before: Stages,
+    began: Option<Instant>,
+    events: u64,
     commits: Vec<Duration>,
     /// How long each took, and what for.
     batches: Vec<(Duration, String)>,
@@ -153,7 +157,10 @@ impl Observer for Watch {
             let stages = progress.stages.all().into_iter().zip(self.before.all());
             let stages =
                 stages.map(|((name, now), (_, before))| format!("{name} {:.0}", (now - before).as_secs_f64() * 1e3));
-            self.batches.push((progress.batch_took, stages.collect::<Vec<_>>().join(", ")));
+            let (stages, began) = (stages.collect::<Vec<_>>().join(", "), *self.began.get_or_insert_with(Instant::now));
+            let (at, events) = (began.elapsed().as_secs_f64(), progress.events - self.events);
+            self.events = progress.events;
+            self.batches.push((progress.batch_took, format!("{stages}; {events} events, at {at:.1} s")));
         }
         self.before = progress.stages;
     }

@@ -26,6 +26,10 @@ use unspool_pipelines::{
     stream::{self, Observer, Progress, Stages, StreamJob, emit},
 };
 
+/// The binary's own: what is measured here is what it does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
 const PARTITIONS: i32 = 8;
