@@ -301,7 +301,7 @@ pub(crate) struct ScoreArgs {
     /// The file to write: Parquet, or VCF if it ends in .vcf; of a track Parquet, or bedGraph if it ends in .bedgraph or .bg
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// The DNA model's directory
+    /// The DNA model's directory (default: the built-in one)
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Write a track in place of scores: bits, -log2 p of each base given those before it

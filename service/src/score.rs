@@ -21,10 +21,10 @@ use crate::{
 
 /// What `unspool score --help` says after the options.
 pub(crate) const HELP: &str = "Examples:
-  unspool score variants.vcf.gz --reference genome.fa --model dna-model --output scores.parquet
-  unspool score variants.bcf --reference genome.fa.gz --model dna-model --output scores.vcf
-  unspool score chr1 --reference genome.fa --track bits --model dna-model --output chr1.bedgraph
-  unspool score genome.fa --track bits --model dna-model --output genome.parquet
+  unspool score variants.vcf.gz --reference genome.fa --output scores.parquet
+  unspool score variants.bcf --reference genome.fa.gz --output scores.vcf
+  unspool score chr1 --reference genome.fa --track bits --output chr1.bedgraph
+  unspool score genome.fa --track bits --output genome.parquet
 
 A score is ln p(alternative) - ln p(reference) over the 256 bases from the variant on, given up to 8,192 bases before it,
 on each strand in its own direction and averaged: below 0 where the model finds the alternative less likely. One row an
@@ -38,11 +38,6 @@ What cannot be scored (a REF that is not the reference's, <DEL>, *) is written t
 /// When the request does not fit the inputs or the model, or the job fails.
 pub(crate) fn run(args: ScoreArgs) -> Result<()> {
     check_output(&args)?;
-    if args.model.is_none() {
-        let problem = "--model: there is no trained DNA model yet; make an untrained one with `unspool init DIR`, then \
-                       name it with --model DIR";
-        return Err(Error::Usage(problem.into()));
-    }
     let (job, inputs, paths, model): (Box<dyn unspool_pipelines::Job>, _, _, _);
     if args.track.is_some() {
         let (path, region) = track_input(&args)?;
@@ -75,7 +70,10 @@ pub(crate) fn run(args: ScoreArgs) -> Result<()> {
 }
 
 fn load(args: &ScoreArgs) -> Result<std::sync::Arc<Model>> {
-    let model = model::load(args.model.as_deref(), &args.run)?;
+    let model = match &args.model {
+        None => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
+        dir => model::load(dir.as_deref(), &args.run)?,
+    };
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its scores mean little", model.info().name));
     }

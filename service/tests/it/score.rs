@@ -116,7 +116,6 @@ fn what_is_wrong_is_said() {
     let folder = folder();
     write_variants(folder.path());
     for (arguments, code, expected) in [
-        ("score some.vcf -r lambda.fa.gz -o out.parquet", 2, "--model: "),
         ("score some.vcf --model dna -o out.parquet", 2, "--reference: name the FASTA file"),
         (
             "score some.vcf -r lambda.fa.gz --model dna -o out.csv",
