@@ -8,7 +8,7 @@ const LARGEST: f64 = 709.0;
 /// Adding it rounds to a whole number, which then stands in the lowest bits.
 const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 /// ln 2 in two parts, the first of so few bits that its products with whole numbers are exact.
-const LN2: (f64, f64) = (6.931_471_803_691_238_16e-1, 1.908_214_929_270_587_7e-10);
+const LN2: (f64, f64) = (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10);
 
 /// sinh(x), within 4 units in the last place.
 ///

@@ -15,7 +15,7 @@ fn one_line_and_the_exit_code() {
     write("noise.bin", &[0, 1, 2, 3]);
     for (arguments, code, line) in [
         ("", 2, "name a command; `unspool --help` lists them"),
-        ("fly", 2, "unrecognized subcommand 'fly' (see --help)"),
+        ("swim", 2, "unrecognized subcommand 'swim' (see --help)"),
         ("embed series.csv", 2, "the following required arguments were not provided: --output <OUT> (see --help)"),
         (
             "forecast series.csv --horizon 0",
