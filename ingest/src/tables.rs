@@ -1,7 +1,8 @@
 //! Series from CSV, TSF and Parquet files, as [`crate::schema::series`].
 //!
 //! [`open`] tells the format by the first bytes after decompression. Several files, in the order given, are one stream.
-//! The times of a series must grow from row to row: a row that does not is a reject.
+//! The times of a series must grow from row to row: a row that does not is a reject (unless
+//! [`SeriesOptions::unordered`] says that the rows are still to be sorted).
 
 mod columns;
 mod csv;
@@ -66,6 +67,8 @@ pub struct SeriesOptions {
     pub max_series: usize,
     /// Where to go on; `None`: at the start. What lies before is read again, since whether a row is late depends on it.
     pub start: Option<Position>,
+    /// Rows may come in any order, for someone who sorts them: none is late, none doubled.
+    pub unordered: bool,
 }
 
 impl Default for SeriesOptions {
@@ -81,6 +84,7 @@ impl Default for SeriesOptions {
             batch_rows: 8192,
             max_series: 1_000_000,
             start: None,
+            unordered: false,
         }
     }
 }
@@ -88,7 +92,8 @@ impl Default for SeriesOptions {
 impl SeriesOptions {
     /// No rows yet, within these limits.
     fn rows(&self, kind: TimeKind) -> Rows {
-        Rows::new(kind, self.batch_rows, self.max_series, &self.keep)
+        let max_series = if self.unordered { usize::MAX } else { self.max_series };
+        Rows::new(kind, self.batch_rows, (max_series, self.unordered), &self.keep)
     }
 }
 

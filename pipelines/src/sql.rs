@@ -27,6 +27,7 @@ mod scores;
 mod series;
 mod session;
 mod shared;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -35,6 +36,7 @@ pub use self::{
     error::{Error, Result},
     session::{Answer, Limits, SqlSession},
     shared::{Functions, Load, Unused},
+    sort::FileSort,
 };
 
 /// The longest forecast.

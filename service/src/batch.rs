@@ -7,6 +7,7 @@
 mod args;
 mod describe;
 mod file;
+mod order;
 
 use std::{
     num::{NonZeroU64, NonZeroUsize},
@@ -53,6 +54,7 @@ job.toml:
   values = ["value"]
   keep = ["region"]                  # columns, or keys of key=value folders, that go with each series into the output
   schemas = "same"                   # or "union": what is kept may be missing in some of the files, and is null there
+  order = "time"                     # or "sort": the rows are in no order (a build with the feature sql)
   on_corrupt = "stop"                # or "skip": the rest of a damaged file is left out, as one reject
   [give]
   what = "forecasts"                 # with horizon = 24; or "scores"; or "embeddings" (layer = 8, pool = "mean")
@@ -67,6 +69,7 @@ job.toml:
   max_series = 1000000
   work_dir = "work"                  # where an output for an object store is made
   spool_dir = "/tmp"                 # where what is read of object stores lies meanwhile
+  sort_memory = 1073741824           # of order = "sort": what does not fit is spilled beside the output, up to sort_disk bytes
   [store]
   timeout_ms = 30000                 # of one question to an object store; it is asked again for four times that
   settings = { aws_region = "eu-central-1" } # beside AWS_*, GOOGLE_* and AZURE_* in the environment
@@ -74,7 +77,7 @@ job.toml:
 Killed at any point it goes on when it is started again, and ends with the same bytes. Started again when it is done, it reads
 only files that are new. Each series' rows must come in the order of time, file by file; a row that is late is a reject.
 With a model of DNA (`model = "DIR"`) the input is FASTA, FASTQ, SAM or BAM, and what is given are embeddings.
-Not there yet: input that is to be sorted first, and more than one machine."#;
+Not there yet: more than one machine."#;
 
 /// Rows of a unit where the file does not say.
 const UNIT_ROWS: u64 = 1_000_000;
@@ -126,6 +129,7 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
         Err(batch::Error::Job(unspool_pipelines::Error::Cancelled)) => return Err(Error::Paused),
         done => done?,
     };
+    order::tidy(&job)?;
     if !args.quiet {
         let output = job.output_url.clone().unwrap_or_else(|| job.output.display().to_string());
         let rejects = format!("{}/_rejects", output.trim_end_matches('/'));
@@ -152,11 +156,12 @@ fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
     };
     let unit_rows = file.run.unit_rows.unwrap_or(UNIT_ROWS).max(1);
     let (output, output_url) = place(&file.output.dir, file.run.work_dir.as_deref(), &folder)?;
+    let sort = order::sort(&file, &output, on_corrupt)?;
     let said = serde_json::to_string(&give).unwrap_or_default();
     Ok(BatchJob {
         inputs: file.input.paths.clone(),
         columns: columns(&file.input, unit_rows),
-        sort: None,
+        sort,
         on_corrupt,
         give,
         window: file.give.window.map(NonZeroU64::get),

@@ -80,13 +80,20 @@ pub(super) struct Rows {
     bytes: usize,
     order: Order,
     batch_rows: usize,
+    /// No row is late: they are still to be sorted.
+    unordered: bool,
     /// While an earlier part is read again, rows are put in order and thrown away.
     pub(super) muted: bool,
 }
 
 impl Rows {
-    /// No rows yet.
-    pub(super) fn new(kind: TimeKind, batch_rows: usize, max_series: usize, keep: &[String]) -> Self {
+    /// No rows yet. `unordered`: each row is taken, whatever its time.
+    pub(super) fn new(
+        kind: TimeKind,
+        batch_rows: usize,
+        (max_series, unordered): (usize, bool),
+        keep: &[String],
+    ) -> Self {
         let order = Order { slots: HashMap::new(), last: vec![], recent: None, recent_id: String::new(), max_series };
         Self {
             kind,
@@ -100,6 +107,7 @@ impl Rows {
             bytes: 0,
             order,
             batch_rows: batch_rows.clamp(1, 1 << 24),
+            unordered,
             muted: false,
         }
     }
@@ -139,6 +147,7 @@ impl Rows {
         let slot = self.order.slot(id)?;
         if let Some(last) = self.order.last[slot]
             && time <= last
+            && !self.unordered
         {
             let (time, last) = (self.show(time), self.show(last));
             let what = if time == last { "a second row at" } else { "late:" };
@@ -185,7 +194,7 @@ impl Rows {
         for (time, at) in times.iter().zip(from..) {
             let value = values.value(at);
             let missing = value.is_nan() || values.is_null(at);
-            if last.is_some_and(|last| *time <= last) || (value.is_infinite() && !missing) {
+            if (last.is_some_and(|last| *time <= last) && !self.unordered) || (value.is_infinite() && !missing) {
                 break;
             }
             *last = Some(*time);

@@ -88,7 +88,7 @@ impl Mirror {
             let failed = |source: std::io::Error| Error::io(&draft, &source);
             let file = fs::File::create(&draft).map_err(failed)?;
             let key = self.key(&Path::new(segment::FOLDER).join(&name));
-            self.store.fetch(&key, &[0..entry.bytes], &file)?;
+            self.store.fetch(&key, std::slice::from_ref(&(0..entry.bytes)), &file)?;
             file.sync_all().and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
         }
         manifest.write(&self.dir)

@@ -120,7 +120,7 @@ impl Remote {
             let (len, magic) = tail.split_at(4);
             let len = u64::from(u32::from_le_bytes(len.try_into().unwrap_or_default())) + 8;
             if magic == b"PAR1" && len > EDGE && len < self.bytes {
-                self.store.fetch(&self.key, &[self.bytes - len..last.start], &file)?;
+                self.store.fetch(&self.key, std::slice::from_ref(&(self.bytes - len..last.start)), &file)?;
             }
         }
         Ok(())

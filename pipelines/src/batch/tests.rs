@@ -1,6 +1,8 @@
 mod outputs;
 mod reads;
 mod remote;
+#[cfg(feature = "sql")]
+mod sort;
 mod states;
 
 use std::{

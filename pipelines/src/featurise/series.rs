@@ -153,7 +153,7 @@ impl SeriesFeaturiser {
     }
 
     fn find(&mut self, id: &str, kind: TimeKind) -> usize {
-        let number = match self.numbers.get(id) {
+        match self.numbers.get(id) {
             Some(number) => *number,
             None => {
                 let number = self.series.len();
@@ -164,8 +164,7 @@ impl SeriesFeaturiser {
                     Entry::Vacant(entry) => *entry.insert(number),
                 }
             }
-        };
-        number
+        }
     }
 
     fn cut(&mut self) -> Vec<Chunk> {

@@ -44,7 +44,20 @@ pub(crate) struct InputFile {
     #[serde(default)]
     pub(crate) lists: bool,
     #[serde(default)]
+    pub(crate) order: OrderFile,
+    #[serde(default)]
     pub(crate) on_corrupt: OnCorruptFile,
+}
+
+/// In which order the rows come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OrderFile {
+    /// Each series' rows in the order of time.
+    #[default]
+    Time,
+    /// In none: they are sorted first.
+    Sort,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -120,6 +133,10 @@ pub(crate) struct RunFile {
     pub(crate) work_dir: Option<PathBuf>,
     /// Where what is read of object stores lies meanwhile.
     pub(crate) spool_dir: Option<PathBuf>,
+    /// Memory of a sort, in bytes.
+    pub(crate) sort_memory: Option<usize>,
+    /// Bytes that a sort may spill to disk.
+    pub(crate) sort_disk: Option<u64>,
 }
 
 /// `[store]`

@@ -146,7 +146,18 @@ fn a_closed_or_full_standard_output() {
 #[cfg(not(feature = "sql"))]
 #[test]
 fn a_build_without_sql_says_what_it_lacks() {
-    let done = unspool(folder().path(), "sql select");
-    let line = "sql: this program was built without SQL: build it with `cargo build --release --features sql`";
-    assert_eq!((done.code, done.stderr.trim_end()), (Some(2), format!("unspool: {line}").as_str()));
+    let folder = folder();
+    let job =
+        "[input]\npaths = [\"nyc_taxi.csv\"]\norder = \"sort\"\n[give]\nwhat = \"scores\"\n[output]\ndir = \"out\"\n";
+    fs::write(folder.path().join("job.toml"), job).unwrap();
+    for (arguments, line) in [
+        ("sql select", "sql: this program was built without SQL: build it with `cargo build --release --features sql`"),
+        (
+            "run job.toml",
+            "input.order: this program cannot sort: build it with `cargo build --release --features sql`, or sort each series' rows by time",
+        ),
+    ] {
+        let done = unspool(folder.path(), arguments);
+        assert_eq!((done.code, done.stderr.trim_end()), (Some(2), format!("unspool: {line}").as_str()));
+    }
 }

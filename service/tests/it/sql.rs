@@ -1,4 +1,4 @@
-//! `unspool sql` from outside.
+//! `unspool sql` and sorting jobs from outside.
 
 use std::{
     fs,
@@ -129,4 +129,33 @@ fn wrong_queries_are_one_line() {
         shown.stderr,
         "only the first 3 rows are shown: --output FILE.parquet writes all, --rows N shows more\n"
     );
+}
+
+#[test]
+fn a_sorting_job_gives_what_sorted_files_give() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("nyc_taxi.csv")).unwrap();
+    let rows: Vec<&str> = text.lines().skip(1).collect();
+    let table = |rows: Vec<&str>| format!("timestamp,value\n{}\n", rows.join("\n"));
+    fs::create_dir(folder.path().join("lake")).unwrap();
+    for part in 0..3 {
+        let rows = rows.iter().rev().skip(part).step_by(3).copied().collect();
+        fs::write(
+            folder.path().join(format!("lake/{part}.csv")),
+            format!("id,{}", table(rows).replace("\n2", "\ntaxi,2")),
+        )
+        .unwrap();
+    }
+    let job = |dir: &str, paths: &str, more: &str| {
+        let text =
+            format!("[input]\npaths = [\"{paths}\"]\n{more}\n[give]\nwhat = \"scores\"\n[output]\ndir = \"{dir}\"\n");
+        fs::write(folder.path().join(format!("{dir}.toml")), text).unwrap();
+        let done = unspool(folder.path(), &format!("run {dir}.toml -q"));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        read(&folder.path().join(dir).join("part-00000000.parquet")).0
+    };
+    let (sorted, plain) = (job("sorted", "lake", "order = \"sort\""), job("plain", "nyc_taxi.csv", ""));
+    assert_eq!(sorted.num_rows(), rows.len());
+    assert_eq!(sorted.columns()[1..], plain.columns()[1..]);
+    assert!(!folder.path().join("sorted/_sorted").exists());
 }
