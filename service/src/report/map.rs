@@ -34,7 +34,7 @@ pub(super) fn section(parts: &Parts<'_>, color: Option<&str>) -> Result<String> 
     let Some(schema) = parts.schema()? else { return Ok("<h2>Embeddings</h2>\n<p>There are none.</p>\n".into()) };
     // The columns of `unspool embed`; what comes behind was kept of the input.
     let kept = schema.fields().iter().skip_while(|field| field.name() != "model").nth(1);
-    let column = color.map_or_else(|| kept.map_or("length", |field| field.name().as_str()), |name| name);
+    let column = color.unwrap_or_else(|| kept.map_or("length", |field| field.name().as_str()));
     if schema.column_with_name(column).is_none() {
         let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let problem = format!("--color: there is no column '{column}'; the columns are: {}", there.join(", "));
