@@ -26,10 +26,6 @@ use unspool_pipelines::{
     stream::{self, Observer, Progress, Stages, StreamJob, emit},
 };
 
-/// The binary's own: what is measured here is what it does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
 const PARTITIONS: i32 = 8;
@@ -37,6 +33,7 @@ const SERIES: usize = 1000;
 const MESSAGES: usize = 400_000;
 
 fn main() -> Done {
+    unspool_model::keep_freed_memory(); // as the binary does: what is measured here is what it does
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let bootstrap = arguments.first().cloned().ok_or("give a broker's address, HOST:PORT")?;
     if let [mode, count, dir] = &arguments[..]
