@@ -94,11 +94,14 @@ pub(super) fn embed(job: &BatchJob, model: &Arc<Model>) -> Result<Embed> {
 fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry: &FileEntry) -> Result<()> {
     let before = unit.summary.progress.bytes_read;
     let file = unit.place.lake.bring(entry, &unit.place.job.columns)?;
+    let whole = ReadOptions::default();
     let options = ReadOptions {
         columns: Some(COLUMNS.map(String::from).to_vec()),
         bgzf_workers: BGZF_WORKERS,
         start: unit.manifest.position,
-        ..ReadOptions::default()
+        // A unit ends with a batch: no batch is longer than a unit.
+        batch_bases: whole.batch_bases.min(usize::try_from(unit.place.job.unit_rows).unwrap_or(usize::MAX)).max(1),
+        ..whole
     };
     let here = file.path().display().to_string();
     let mut source = reads::open(file.path(), &options)?;

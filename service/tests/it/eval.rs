@@ -157,7 +157,6 @@ fn write_genomics(dir: &Path) {
 fn a_dna_model_is_judged_beside_words_and_markov_models() {
     let folder = folder();
     write_genomics(&folder.path().join("data"));
-    succeed(folder.path(), "init --arch mamba1 --d-model 16 --layers 2 dna");
     let tasks = "--tasks ecoli_coding_150,tf_human_0";
     let done = succeed(folder.path(), &format!("eval genomics data --model dna {tasks} --order 6 --output all.json"));
     for part in [

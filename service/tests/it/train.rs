@@ -161,7 +161,6 @@ fn a_run_leaves_a_dna_model_that_embeds() {
 #[test]
 fn a_dna_model_becomes_a_classifier() {
     let folder = folder();
-    succeed(folder.path(), "init --arch mamba1 --d-model 16 --layers 2 dna");
     let table = |seed: usize, count: usize| {
         let case = |i: usize| {
             let base = |k: usize| char::from(b"ACGT"[(i * 7919 + seed * 104_729 + k * k * 31 + k) / 5 % 4]);
