@@ -152,7 +152,8 @@ fn an_output_in_a_store_is_that_of_a_folder() {
         assert!(of(&there) == of(&local.output), "{give:?}");
         let manifest = |dir: &Path| Manifest::read(dir).unwrap().unwrap();
         assert_eq!(manifest(&there), manifest(&local.output));
-        assert!(!folder.path().join("work-1/part-00000000.parquet").exists(), "parts are in the store alone");
+        let work = folder.path().join(format!("work-{machine}"));
+        assert!(!work.join("part-00000000.parquet").exists(), "parts are in the store alone");
         assert_eq!(run_whole(&remote("work-99")).unwrap().progress.rows_read, 0, "nothing is new");
     }
 }

@@ -212,7 +212,9 @@ fn spills(plan: &Arc<dyn ExecutionPlan>) -> usize {
 /// Our own errors come back as they were; a limit says how to raise it.
 fn explain(error: DataFusionError, request: &Request) -> Error {
     let FileSort { memory, disk, folder, .. } = &request.sort;
-    if let DataFusionError::ResourcesExhausted(text) = error.find_root() {
+    // A limit on disk comes as the I/O error of whoever wrote: its text alone tells.
+    let text = error.find_root().to_string();
+    if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) || text.contains("allowable limit") {
         let text = text.lines().next().unwrap_or_default();
         let limits = format!("run.sort_memory = {memory} or run.sort_disk = {disk} is too little to sort in");
         return refused(folder, format!("{limits}: {text}"));
