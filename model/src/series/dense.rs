@@ -13,7 +13,7 @@ pub(crate) type Home = (Device, Isa, Arc<Team>);
 pub(super) struct Dense(Place);
 
 enum Place {
-    Cpu(OnCpu),
+    Cpu(Box<OnCpu>),
     #[cfg(feature = "cuda")]
     Card(Box<crate::cuda::Dense>),
 }
@@ -58,7 +58,7 @@ impl Dense {
         match device {
             #[cfg(feature = "cuda")]
             Device::Cuda(ordinal) => Ok(Self(Place::Card(Box::new(crate::cuda::Dense::new(*ordinal, &weights)?)))),
-            _ => Ok(Self(Place::Cpu(OnCpu::new(&weights, *isa, team)))),
+            _ => Ok(Self(Place::Cpu(Box::new(OnCpu::new(&weights, *isa, team))))),
         }
     }
 
