@@ -213,9 +213,9 @@ impl Objects {
             let problem = match self.runtime.block_on(question()) {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !passes(&error) => {
-                    return Err(StoreError { url: self.url(key), problem: format!("{what}: {error}") });
+                    return Err(StoreError { url: self.url(key), problem: format!("{what}: {}", line(&error)) });
                 }
-                Err(error) => error.to_string(),
+                Err(error) => line(&error),
             };
             if began.elapsed() + wait > PATIENCE * self.timeout {
                 let seconds = began.elapsed().as_secs();
@@ -244,9 +244,18 @@ fn found<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> 
     }
 }
 
-/// Whether asking again may help.
+/// Whether asking again may help. A status of 400 to 499 (a bucket that is not there, say) comes as an error of any kind, and its
+/// number is told in the text alone; of these 408 and 429 pass.
 fn passes(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. })
+    let text = error.to_string();
+    let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0);
+    let refused = (400..500).contains(&status) && ![408, 429].contains(&status);
+    !refused && matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. })
+}
+
+/// An error's text on one line: a store's answer may be a page.
+fn line(error: &object_store::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn generic(problem: String) -> object_store::Error {
