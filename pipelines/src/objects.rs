@@ -246,7 +246,7 @@ fn found<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> 
 
 /// Whether asking again may help. A status of 400 to 499 (a bucket that is not there, say) comes as an error of any kind, and its
 /// number is told in the text alone; of these 408 and 429 pass.
-fn passes(error: &object_store::Error) -> bool {
+pub(crate) fn passes(error: &object_store::Error) -> bool {
     let text = error.to_string();
     let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0);
     let refused = (400..500).contains(&status) && ![408, 429].contains(&status);
@@ -258,12 +258,15 @@ fn line(error: &object_store::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn generic(problem: String) -> object_store::Error {
+pub(crate) fn generic(problem: String) -> object_store::Error {
     object_store::Error::Generic { store: "unspool", source: problem.into() }
 }
 
 /// An answer in time, or an error that may pass.
-async fn within<T>(time: Duration, answer: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
+pub(crate) async fn within<T>(
+    time: Duration,
+    answer: impl Future<Output = object_store::Result<T>>,
+) -> object_store::Result<T> {
     match tokio::time::timeout(time, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(generic(format!("no answer within {time:?}"))),

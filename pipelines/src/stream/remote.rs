@@ -34,6 +34,7 @@ use super::{
     snapshot::{KEPT, LEFT_OVER, Manifest, decode, position},
     states::SegmentName,
 };
+use crate::objects::{generic, passes, within};
 
 /// Files are put and fetched in pieces of this size.
 const PIECE: usize = 8 << 20;
@@ -315,22 +316,5 @@ impl Remote {
             key: key.to_string(),
             problem: "a number expected".into(),
         })
-    }
-}
-
-/// Whether asking again may help.
-fn passes(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. })
-}
-
-fn generic(problem: String) -> object_store::Error {
-    object_store::Error::Generic { store: "unspool", source: problem.into() }
-}
-
-/// An answer in time, or an error that may pass.
-async fn within<T>(time: Duration, answer: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
-    match tokio::time::timeout(time, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(generic(format!("no answer within {time:?}"))),
     }
 }
