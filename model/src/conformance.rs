@@ -7,6 +7,7 @@ use crate::encoder::{BackboneState, Encoder, Input, Packed};
 /// - **chunk law**: any way of cutting a sequence into calls, one token at a time included, gives the same hidden rows of
 ///   every layer and the same states; at each cut the state may be cloned, or exported and imported;
 /// - **batch law**: batch-mates, their lengths and their order change nothing;
+/// - a peek gives a call's rows, and moves no state;
 /// - a refused call moves no state.
 ///
 /// `seed` chooses tokens, lengths and cuts.
@@ -33,7 +34,42 @@ pub fn check(encoder: &dyn Encoder, seed: u64) {
             assert_eq!(found, whole[*i], "among {order:?}");
         }
     }
+    for count in [1, 3, 200] {
+        peeks(encoder, &mut draw, count);
+    }
     refusals(encoder);
+}
+
+/// One token each, or none, of sequences that stand anywhere: shown, shown again, then taken in.
+fn peeks(encoder: &dyn Encoder, draw: &mut Draw, count: u64) {
+    let taps = taps(encoder);
+    let mut states: Vec<BackboneState> = (0..count).map(|_| encoder.fresh()).collect();
+    let (mut tokens, mut offsets) = (vec![], vec![0]);
+    for (i, state) in states.iter_mut().enumerate() {
+        let len = draw.below(6);
+        let before = draw.tokens(len, encoder.config().vocab);
+        let batch = Packed { input: Input::Tokens(&before), offsets: &[0, before.len()] };
+        encoder.encode(&batch, &mut [state], &[]).expect("encodes");
+        if i == 0 || draw.below(4) > 0 {
+            tokens.extend(draw.tokens(1, encoder.config().vocab));
+        }
+        offsets.push(tokens.len());
+    }
+    let published =
+        |states: &[BackboneState]| states.iter().map(|s| encoder.export(s).expect("exports")).collect::<Vec<_>>();
+    let before = published(&states);
+    let batch = Packed { input: Input::Tokens(&tokens), offsets: &offsets };
+    let bits = |rows: Vec<Vec<f32>>| rows.iter().map(|rows| bits(rows)).collect::<Vec<_>>();
+    for _ in 0..2 {
+        let shown = encoder.peek(&batch, &states.iter().collect::<Vec<_>>(), &taps).expect("peeks");
+        assert!(published(&states) == before, "a peek of {count} moved a state");
+        let mut forks = encoder.fork(&states.iter().collect::<Vec<_>>()).expect("forks");
+        let taken = encoder.encode(&batch, &mut forks.iter_mut().collect::<Vec<_>>(), &taps).expect("encodes");
+        assert!(bits(shown) == bits(taken), "a peek of {count} gave other rows");
+        assert!(published(&forks) != before, "a call moved no state");
+    }
+    let two = Packed { input: Input::Tokens(&[0, 0]), offsets: &[0, 2] };
+    assert!(encoder.peek(&two, &[&states[0]], &taps).is_err(), "a peek of two tokens");
 }
 
 /// Hidden rows of every layer, and the state after them in the published order; compared by bits.

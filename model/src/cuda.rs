@@ -100,16 +100,33 @@ impl CudaEncoder {
         resident.ok_or_else(|| Error::Input("a state of another encoder: restore it from its bytes".into()))
     }
 
+    /// Runs all sequences, as many at once as the pool has slots for. Who does not peek has the states for itself.
+    fn run_all(
+        &self,
+        batch: &Packed<'_>,
+        states: &[&BackboneState],
+        (taps, peeks): (&[usize], bool),
+    ) -> Result<Vec<Vec<f32>>> {
+        let t = batch.check_layout(&self.config, states.len(), taps)?;
+        let residents = states.iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
+        let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
+        let at_once = self.pool.slots();
+        for (i, residents) in residents.chunks(at_once).enumerate() {
+            self.run((batch, i * at_once), residents, (taps, peeks), &mut outputs)?;
+        }
+        Ok(outputs)
+    }
+
     /// Runs as many sequences as the pool has slots for. `outputs`: `[taps][t, d]` of the whole call.
     fn run(
         &self,
         (batch, first): (&Packed<'_>, usize),
-        states: &mut [&mut BackboneState],
-        (taps, outputs): (&[usize], &mut [Vec<f32>]),
+        residents: &[&Resident],
+        (taps, peeks): (&[usize], bool),
+        outputs: &mut [Vec<f32>],
     ) -> Result<()> {
         let mut lanes = self.lanes();
-        let residents: Vec<&Resident> = states.iter().filter_map(|state| state.resident()).collect();
-        let offsets = &batch.offsets[first..=first + states.len()];
+        let offsets = &batch.offsets[first..=first + residents.len()];
         let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let busy: Vec<&Resident> =
             residents.iter().zip(&lengths).filter(|(_, len)| **len > 0).map(|(resident, _)| *resident).collect();
@@ -129,6 +146,7 @@ impl CudaEncoder {
                     wave.parts.iter().map(|part| Run { len: part.rows.len(), slot: slots[part.sequence] }).collect()
                 },
                 taps,
+                peeks,
                 outputs,
             },
         );
@@ -174,16 +192,12 @@ impl Encoder for CudaEncoder {
     }
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
-        let t = batch.check_layout(&self.config, states.len(), taps)?;
-        for state in states.iter() {
-            self.own(state)?;
-        }
-        let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
-        let at_once = self.pool.slots();
-        for (i, states) in states.chunks_mut(at_once).enumerate() {
-            self.run((batch, i * at_once), states, (taps, &mut outputs))?;
-        }
-        Ok(outputs)
+        self.run_all(batch, &states.iter().map(|state| &**state).collect::<Vec<_>>(), (taps, false))
+    }
+
+    fn peek(&self, batch: &Packed<'_>, states: &[&BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
+        batch.check_single_rows()?;
+        self.run_all(batch, states, (taps, true))
     }
 
     fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {

@@ -66,6 +66,14 @@ impl Packed<'_> {
             None => Ok(t),
         }
     }
+
+    /// Refuses sequences of more than one row.
+    pub(crate) fn check_single_rows(&self) -> Result<()> {
+        match self.offsets.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).find(|len| *len > 1) {
+            Some(len) => Err(Error::Input(format!("{len} rows: a state that is to stay is shown one at most"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Input<'_> {
@@ -167,6 +175,16 @@ pub trait Encoder: Send + Sync {
     /// When a token is outside the vocabulary, a length does not fit, or a tap is greater than `layers`; the states
     /// have not moved then.
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>>;
+
+    /// As [`Encoder::encode`] of one row each, or none; the states do not move. On a card nothing is copied for that.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`], and when a sequence has more than one row.
+    fn peek(&self, batch: &Packed<'_>, states: &[&BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
+        batch.check_single_rows()?;
+        let mut forks = self.fork(states)?;
+        self.encode(batch, &mut forks.iter_mut().collect::<Vec<_>>(), taps)
+    }
 
     /// A state in the published order, the same on every route: for each layer the convolution's window
     /// `[channels, k - 1]` (oldest first), then h: `[d_in, n]` (Mamba-1) or `[heads, head_dim, n]` (Mamba-2).

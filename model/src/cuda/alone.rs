@@ -41,7 +41,7 @@ impl ScanAlone {
         let rows = [bf16(d_in)?, bf16(d_in)?, bf16(r)?, rows(Type::F32, 2 * N)?, bf16(d_in)?, tails];
         lane.enter()?;
         let runs: Vec<Run> = (0..b).map(|slot| Run { len: l, slot }).collect();
-        wave.set(&lane, &runs, false)?;
+        wave.set(&lane, &runs, (false, false))?;
         lane.finish()?;
         Ok(Self { lane, wave, scan, states, rows })
     }

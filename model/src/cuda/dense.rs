@@ -71,7 +71,7 @@ impl Dense {
         let Room { lane, wave, x: rows, hidden, y, host_x, host_y } = room;
         lane.enter()?;
         let len = x.len() / self.sizes.0;
-        wave.set(lane, &[Run { len, slot: 0 }], false)?;
+        wave.set(lane, &[Run { len, slot: 0 }], (false, false))?;
         host_x.values_mut()[..x.len()].copy_from_slice(x);
         rows.buffer().put(lane, 0, host_x, x.len())?;
         let on = On { lane, wave, size: wave.size() };

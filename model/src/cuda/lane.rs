@@ -31,6 +31,8 @@ pub(super) struct Call<'a, 'b> {
     /// A wave's runs on the card.
     pub(super) runs: &'b dyn Fn(&Wave) -> Vec<Run>,
     pub(super) taps: &'a [usize],
+    /// Single rows, whose states stay as they are.
+    pub(super) peeks: bool,
     /// `[taps][t, d]`
     pub(super) outputs: &'b mut [Vec<f32>],
 }
@@ -139,7 +141,7 @@ impl Lanes {
         let main = main.clone();
         let mut sizes = Vec::with_capacity(waves.len());
         for (wave, Work { mixed, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
-            let firsts = turn.wave.set(&main, &(call.runs)(wave), self.rows.tiled)?;
+            let firsts = turn.wave.set(&main, &(call.runs)(wave), (self.rows.tiled, call.peeks))?;
             turn.put(&self.gpu, &main, (wave, &firsts), (call, mixed.residual()))?;
             turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
             turn.pending = Some((sizes.len(), firsts));
@@ -199,7 +201,7 @@ impl Lanes {
         lane.enter()?;
         turn.drain(waves, call, net.d)?;
         let runs = (call.runs)(wave);
-        let firsts = turn.wave.set(lane, &runs, self.rows.tiled)?;
+        let firsts = turn.wave.set(lane, &runs, (self.rows.tiled, call.peeks))?;
         turn.put(&self.gpu, lane, (wave, &firsts), (call, mixed.residual()))?;
         let tokens = matches!(call.input, Input::Tokens(_));
         let size = turn.wave.size();

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Rows that go through the encoder at once: memory stays flat however long the input is.
-const BLOCK_ROWS: usize = 4096;
+pub(super) const BLOCK_ROWS: usize = 4096;
 
 /// One sequence on its way into the encoder.
 pub(super) enum Feed<'a> {

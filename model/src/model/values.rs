@@ -1,9 +1,13 @@
 //! Series models: values in, embedded patches through the encoder, scores and forecasts out.
 
-use super::{Item, Model, Output, sequence::Feed, taps};
+use super::{
+    Item, Model, Output,
+    sequence::{BLOCK_ROWS, Feed},
+    taps,
+};
 use crate::{
     Error, Result, State,
-    encoder::BackboneState,
+    encoder::{BackboneState, Input, Packed},
     series::{Alignment, Backbone, Embedded, Forecast, FrontEnd, Patches, Prediction, SeriesState},
 };
 
@@ -134,6 +138,23 @@ impl Backbone for Model {
         self.encode(&feeds, states, &[layers], |i, hidden| {
             last[i * d..(i + 1) * d].copy_from_slice(&hidden[0][hidden[0].len() - d..]);
         })?;
+        Ok(last)
+    }
+
+    fn peek(&self, rows: &Embedded, states: &[&BackboneState]) -> Result<Vec<f32>> {
+        let (d, layers) = (self.info.config.d, self.info.config.layers);
+        let (mut last, mut each) = (vec![], rows.each());
+        for states in states.chunks(BLOCK_ROWS) {
+            let mut offsets = vec![0];
+            let (mut input, mut t): (Vec<f32>, usize) = (vec![], 0);
+            for rows in each.by_ref().take(states.len()) {
+                input.extend_from_slice(rows);
+                t += rows.len() / d;
+                offsets.push(t);
+            }
+            let packed = Packed { input: Input::Rows(&input), offsets: &offsets };
+            self.encoder.peek(&packed, states, &[layers])?.into_iter().for_each(|rows| last.extend(rows));
+        }
         Ok(last)
     }
 

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Alignment, Embedded, FrontEnd, Prediction, Predictions, Said, SeriesState, state::Patches};
+use super::{
+    Alignment, Embedded, FrontEnd, Prediction, Predictions, Said, SeriesState, scaling::Scale, state::Patches,
+};
 use crate::{Result, encoder::BackboneState};
 
 /// Quantiles of the next values of one series.
@@ -38,6 +40,9 @@ pub(crate) trait Backbone {
     /// Runs embedded rows `[l, d]` of each sequence through it; gives the last hidden row of each, `[b, d]` (zeros for a
     /// sequence without rows).
     fn run(&self, rows: &Embedded, states: Vec<&mut BackboneState>) -> Result<Vec<f32>>;
+
+    /// The hidden row after the one embedded row, or none, of each sequence: `[t, d]`. The states do not move.
+    fn peek(&self, rows: &Embedded, states: &[&BackboneState]) -> Result<Vec<f32>>;
 
     /// The state of a sequence before its first row.
     fn fresh(&self) -> BackboneState;
@@ -139,9 +144,8 @@ impl FrontEnd {
         states: Vec<&mut BackboneState>,
         backbone: &dyn Backbone,
     ) -> Result<Predictions> {
-        let features: Vec<&[f32]> = patches.iter().map(|patches| &patches.features[..]).collect();
-        let mut hidden = backbone.run(&self.embed(&features)?, states)?;
-        let scales: Vec<_> = patches.iter().filter_map(|patches| patches.scales.last().copied()).collect();
+        let mut hidden = backbone.run(&self.embed_patches(patches)?, states)?;
+        let scales = last_scales(patches);
         if scales.len() < patches.len() {
             let rows = patches.iter().zip(hidden.chunks_exact(self.d)).filter(|(patches, _)| patches.any());
             hidden = rows.flat_map(|(_, row)| row).copied().collect();
@@ -149,17 +153,21 @@ impl FrontEnd {
         self.predict(&hidden, scales)
     }
 
+    fn embed_patches(&self, patches: &[Patches]) -> Result<Embedded> {
+        self.embed(&patches.iter().map(|patches| &patches.features[..]).collect::<Vec<_>>())
+    }
+
     /// The next values of each fork as far as the head reaches and the horizon wants, `[steps, levels]`; the forks do not move.
     fn next(&self, forks: &[Fork<'_>], horizon: usize, backbone: &dyn Backbone) -> Result<Vec<Vec<f64>>> {
-        // Only forks that stand within a patch are forked again.
         let partial: Vec<&Fork<'_>> = forks.iter().filter(|fork| fork.within()).collect();
-        let mut states = backbone.fork(&partial.iter().map(|fork| fork.backbone.as_ref()).collect::<Vec<_>>())?;
+        let states: Vec<&BackboneState> = partial.iter().map(|fork| fork.backbone.as_ref()).collect();
         let patches = self.team.map(partial, |fork| {
             let mut completed = Patches::default();
             fork.series.fork().complete(&mut completed);
             completed
         });
-        let predictions = self.run(&patches, states.iter_mut().collect(), backbone)?;
+        let hidden = backbone.peek(&self.embed_patches(&patches)?, &states)?;
+        let predictions = self.predict(&hidden, last_scales(&patches))?;
         let (mut patches, mut said) = (patches.iter(), 0);
         let each: Vec<_> = (forks.iter())
             .map(|fork| {
@@ -200,6 +208,11 @@ impl FrontEnd {
         values.chunks_exact_mut(self.shape.levels.len()).for_each(|step| step.sort_by(f64::total_cmp));
         Forecast { levels: self.shape.levels.clone(), values, reason }
     }
+}
+
+/// The scale of the last of each series' patches, of those that have any.
+fn last_scales(patches: &[Patches]) -> Vec<Scale> {
+    patches.iter().filter_map(|patches| patches.scales.last().copied()).collect()
 }
 
 impl Fork<'_> {

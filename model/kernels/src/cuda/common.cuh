@@ -15,7 +15,8 @@ struct Wave {
     int steps;
     int step_row;
     int tiles;  // of the convolution
-    int pad[3];
+    int peeks;  // steps alone, which leave their windows and states as they are
+    int pad[2];
 };
 struct Segment {
     int row, len, slot, pad;

@@ -151,7 +151,7 @@ __device__ __forceinline__ void convolve(const Product& p, const ConvShared<BN>&
                 for (int j = 0; j < 3; j++) {
                     if (info.at + j < BACK) load8(window + (size_t)(info.at + j) * p.split, xs[j]);
                 }
-                if (step) {  // nobody else reads this window
+                if (step && !p.wave->peeks) {  // nobody else reads this window
 #pragma unroll
                     for (int j = 0; j < 3; j++) store8(window + (size_t)j * p.split, xs[j + 1]);
                 }

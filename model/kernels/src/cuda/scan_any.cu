@@ -17,13 +17,13 @@ template <class T> __device__ __forceinline__ void scan_any(const Scan& p, int n
         float dt = Maths<T>::softplus(((const float*)p.dt)[(size_t)t * p.d_in + channel] + bias), sum = 0.f;
         for (int j = 0; j < n; j++) {
             float next = fmaf(ex2(dt * a[j]), h[j], dt * u * bc[j]);
-            h[j] = next;
+            if (!wave.peeks) h[j] = next;
             sum = fmaf(next, bc[n + j], sum);
         }
         float z = f32(((const T*)p.z)[(size_t)t * p.ld_z + channel]);
         ((T*)p.y)[(size_t)t * p.d_in + channel] = from<T>(fmaf(skip, u, sum) * Maths<T>::silu(z));
     }
-    move_window<T>(p, state, channel, i, row, len);
+    if (!wave.peeks) move_window<T>(p, state, channel, i, row, len);
 }
 extern "C" __global__ void scan_any_bf16(const Scan p, int n) { scan_any<bf16>(p, n); }
 extern "C" __global__ void scan_any_f32(const Scan p, int n) { scan_any<float>(p, n); }

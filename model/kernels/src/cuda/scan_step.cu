@@ -15,6 +15,7 @@ template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const S
     __shared__ __align__(16) float gates[16][CHANNELS], skips[16][CHANNELS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
     const int s0 = blockIdx.y * 16, c0 = blockIdx.x * CHANNELS, steps = p.wave->steps;
+    const bool peeks = p.wave->peeks;
     if (s0 >= steps) return;
     const int n = min(16, steps - s0), row = p.wave->step_row + s0;
     // The states of the warp's first sequence are on their way while dt is made. Eight channels a load.
@@ -76,7 +77,7 @@ template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const S
             float y0 = move(now[c].x, now[c].y, a[c][0], a[c][1], pair.x, pair.y, b0, k0);
             float y1 = move(now[c].z, now[c].w, a[c][2], a[c][3], pair.x, pair.y, b1, k1);
             y[c] = y0 + y1;
-            __stcs(reinterpret_cast<float4*>(to + c * 128), now[c]);
+            if (!peeks) __stcs(reinterpret_cast<float4*>(to + c * 128), now[c]);
         }
 #pragma unroll
         for (int c = 0; c < 8; c += 4) {
@@ -85,7 +86,7 @@ template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const S
             float sum = fmaf(p.d[c0 + channel], skips[i][channel], Split<4>::sum(part, q));
             ((T*)p.y)[(size_t)(row + i) * p.d_in + c0 + channel] = from<T>(sum * gates[i][channel]);
         }
-        if (!p.tails) {
+        if (!p.tails && !peeks) {
             float* window = p.states + p.step_slots[s0 + i] * p.slot_stride;
             move_window<T>(p, window, c0 + lane, 0, row + i, 1);
             move_window<T>(p, window, c0 + 32 + lane, 0, row + i, 1);

@@ -61,7 +61,7 @@ template <class T, int NS> __device__ __forceinline__ void ssd(const Ssd& p) {
     }
 #pragma unroll
     for (int j = 0; j < NS; j++) {
-        if (mine && q + 8 * j < n) h_at[q + 8 * j] = h[j];
+        if (mine && q + 8 * j < n && !wave.peeks) h_at[q + 8 * j] = h[j];
     }
 }
 extern "C" __global__ void __launch_bounds__(256) ssd_bf16(const Ssd p) { ssd<bf16, 16>(p); }
@@ -74,7 +74,7 @@ template <class T> __device__ __forceinline__ void ssd_window(const Ssd& p) {
     const Wave wave = *p.wave;
     const int i = blockIdx.y, c = blockIdx.x * blockDim.x + threadIdx.x;
     const int d_in = p.heads * p.head_dim, channels = d_in + 2 * p.groups * p.n;
-    if (i >= wave.segments + wave.steps || c >= channels) return;
+    if (i >= wave.segments + wave.steps || c >= channels || wave.peeks) return;
     const bool step = i >= wave.segments;
     const int row = step ? wave.step_row + i - wave.segments : p.segments[i].row, len = step ? 1 : p.segments[i].len;
     float* window = p.states + (step ? p.step_slots[i - wave.segments] : p.segments[i].slot) * p.slot_stride;

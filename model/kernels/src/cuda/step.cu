@@ -68,6 +68,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
     bf16* x = (bf16*)memory;  // [TOKENS, d + 8]
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d + 8;
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS;
+    const bool peeks = p.wave->peeks;
     let_next();
     if (t0 >= rows) return;
     // What the end of it wants of two outputs and two rows.
@@ -145,6 +146,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
                 for (int j = 0; j < 3; j++) y = fmaf(w[o][j], window[o][v][j], y);
                 y = fmaf(w[o][3], now, y);
                 p.u[(size_t)t * p.d_in + n] = from<bf16>(Maths<bf16>::silu(y));
+                if (peeks) continue;
                 at[o][v][0] = window[o][v][1];
                 at[o][v][p.d_in] = window[o][v][2];
                 at[o][v][2 * (size_t)p.d_in] = now;
@@ -164,6 +166,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
     __shared__ __align__(16) float2 pairs[TOKENS][64];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, stride = p.d_in + 8;
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, c0 = blockIdx.x * 64, mine = t0 + warp;
+    const bool peeks = p.wave->peeks;
     let_next();
     if (t0 >= rows) return;
     const int outputs = p.r + 32;
@@ -225,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
         h[c].z = fmaf(ex2(pair.x * a[c][2]), h[c].z, pair.y * b.z);
         h[c].w = fmaf(ex2(pair.x * a[c][3]), h[c].w, pair.y * b.w);
         y[c] = fmaf(h[c].y, k.y, h[c].x * k.x) + fmaf(h[c].w, k.w, h[c].z * k.z);
-        *reinterpret_cast<float4*>(state + c * 128) = h[c];
+        if (!peeks) *reinterpret_cast<float4*>(state + c * 128) = h[c];
     }
 #pragma unroll
     for (int c = 0; c < 8; c++) {

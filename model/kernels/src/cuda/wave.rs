@@ -29,7 +29,8 @@ pub(super) struct Head {
     steps: i32,
     step_row: i32,
     tiles: i32,
-    pad: [i32; 3],
+    peeks: i32,
+    pad: [i32; 2],
 }
 
 /// The kernels' `Segment` and `Tile`.
@@ -138,15 +139,16 @@ impl Wave {
     }
 
     /// Describes runs to the kernels; gives for each its first row. Runs of one row come last. Before it is called again
-    /// the lane must have come past.
+    /// the lane must have come past. `peeks`: runs of one row alone, whose states stay as they are.
     ///
     /// # Errors
     /// When the driver refuses.
     ///
     /// # Panics
-    /// When there are more rows than there is room for, or a run is empty.
-    pub fn set(&mut self, lane: &Lane, runs: &[Run], tiled: bool) -> Result<Vec<usize>, CudaError> {
+    /// When there are more rows than there is room for, or a run is empty, or one of several rows peeks.
+    pub fn set(&mut self, lane: &Lane, runs: &[Run], (tiled, peeks): (bool, bool)) -> Result<Vec<usize>, CudaError> {
         let size = Size::of(runs);
+        assert!(!peeks || size.segments == 0, "a run of several rows moves its state");
         assert!(size.rows <= self.most, "{} rows, room for {}", size.rows, self.most);
         assert!(runs.iter().all(|run| run.len > 0), "an empty run");
         let int = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -171,7 +173,7 @@ impl Wave {
         }
         let [rows, segments, steps, tiles] = [size.rows, segment, step, tile].map(int);
         self.host.head.values_mut()[0] =
-            Head { rows, segments, steps, step_row: int(step_row), tiles, ..Head::default() };
+            Head { rows, segments, steps, step_row: int(step_row), tiles, peeks: i32::from(peeks), ..Head::default() };
         self.head.put(lane, 0, &self.host.head, 1)?;
         self.segments.put(lane, 0, &self.host.segments, segment)?;
         self.steps.put(lane, 0, &self.host.steps, step)?;
