@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
 
 pub use self::alone::ScanAlone;
-pub(crate) use self::dense::Dense;
+pub(crate) use self::dense::{Dense, Lent};
 pub(crate) use self::pool::Resident;
 use self::{
     lane::{Lanes, Rows},

@@ -27,10 +27,13 @@ use std::{path::Path, sync::Arc};
 use serde_json::Value;
 use unspool_kernels::cpu::Team;
 
-#[cfg(feature = "cuda")]
-pub(crate) use self::dense::DenseWeights;
 pub(crate) use self::dense::Home;
-use self::{dense::Dense, scaling::Scale};
+#[cfg(feature = "cuda")]
+pub(crate) use self::dense::{DenseWeights, Rows as DenseRows};
+use self::{
+    dense::{Dense, Rows},
+    scaling::Scale,
+};
 pub(crate) use self::{
     forecast::Backbone,
     state::Patches,
@@ -199,12 +202,26 @@ impl FrontEnd {
 
 /// Embedded rows of several series, one after the other.
 pub(crate) struct Embedded {
-    rows: Vec<f32>,
+    rows: Rows,
     /// Values of each series' rows.
     lens: Vec<usize>,
 }
 
 impl Embedded {
+    /// All rows.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// Rows of width `d` before each series and after the last.
+    pub(crate) fn offsets(&self, d: usize) -> Vec<usize> {
+        let ends = self.lens.iter().scan(0, |end, len| {
+            *end += len / d;
+            Some(*end)
+        });
+        std::iter::once(0).chain(ends).collect()
+    }
+
     /// Each series' rows, `[l, d]`.
     pub(crate) fn each(&self) -> impl Iterator<Item = &[f32]> {
         self.lens.iter().scan(0, |from, len| {
@@ -217,7 +234,7 @@ impl Embedded {
 /// What the head said after several patches.
 pub(crate) struct Predictions {
     /// `[.., reach, levels]`, in head units.
-    outputs: Vec<f32>,
+    outputs: Rows,
     scales: Vec<Scale>,
     /// reach times levels
     width: usize,

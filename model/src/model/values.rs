@@ -143,17 +143,16 @@ impl Backbone for Model {
 
     fn peek(&self, rows: &Embedded, states: &[&BackboneState]) -> Result<Vec<f32>> {
         let (d, layers) = (self.info.config.d, self.info.config.layers);
-        let (mut last, mut each) = (vec![], rows.each());
-        for states in states.chunks(BLOCK_ROWS) {
-            let mut offsets = vec![0];
-            let (mut input, mut t): (Vec<f32>, usize) = (vec![], 0);
-            for rows in each.by_ref().take(states.len()) {
-                input.extend_from_slice(rows);
-                t += rows.len() / d;
-                offsets.push(t);
+        let offsets = rows.offsets(d);
+        let mut last = vec![];
+        for (i, states) in states.chunks(BLOCK_ROWS).enumerate() {
+            let offsets = &offsets[i * BLOCK_ROWS..=i * BLOCK_ROWS + states.len()];
+            let (from, to) = (offsets[0], offsets[states.len()]);
+            let offsets: Vec<usize> = offsets.iter().map(|offset| offset - from).collect();
+            let packed = Packed { input: Input::Rows(&rows.values()[from * d..to * d]), offsets: &offsets };
+            for found in self.encoder.peek(&packed, states, &[layers])? {
+                if last.is_empty() { last = found } else { last.extend(found) }
             }
-            let packed = Packed { input: Input::Rows(&input), offsets: &offsets };
-            self.encoder.peek(&packed, states, &[layers])?.into_iter().for_each(|rows| last.extend(rows));
         }
         Ok(last)
     }
@@ -190,10 +189,9 @@ impl<'a, 'b> Said<'a, 'b> {
 
 /// What the head says after the patches that became complete, and the scores of the values that arrived.
 fn predict(front: &FrontEnd, all: &mut [Said<'_, '_>], d: usize) -> Result<()> {
-    let rows = all.iter().flat_map(|said| &said.arrived.hidden[said.rows.start * d..said.rows.end * d]);
-    let scales = all.iter().flat_map(|said| &said.arrived.patches.scales[said.rows.clone()]);
-    let (rows, scales): (Vec<f32>, Vec<_>) = (rows.copied().collect(), scales.copied().collect());
-    let predictions = front.predict(&rows, scales)?;
+    let rows = all.iter().map(|said| &said.arrived.hidden[said.rows.start * d..said.rows.end * d]);
+    let scales = all.iter().map(|said| &said.arrived.patches.scales[said.rows.clone()]);
+    let predictions = front.predict(&rows.collect::<Vec<_>>().concat(), scales.collect::<Vec<_>>().concat())?;
     let mut first = 0;
     let each: Vec<_> = (all.iter_mut())
         .map(|said| {
@@ -201,6 +199,7 @@ fn predict(front: &FrontEnd, all: &mut [Said<'_, '_>], d: usize) -> Result<()> {
             first = of.end;
             (said, of)
         })
+        .filter(|(said, of)| said.state.options.anomaly || !of.is_empty())
         .collect();
     front.team.map(each, |(said, of)| {
         let Some(series) = &mut said.state.series else { return };

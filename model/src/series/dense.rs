@@ -1,6 +1,6 @@
 //! The small networks before and after the backbone: `down(silu(up(x))) + skip(x)`, row by row.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use unspool_kernels::cpu::{Isa, Linear, Out, Team, silu};
 
@@ -66,11 +66,30 @@ impl Dense {
     ///
     /// # Errors
     /// When a card fails.
-    pub(super) fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
+    pub(super) fn forward(&self, x: &[f32]) -> Result<Rows> {
         match &self.0 {
-            Place::Cpu(net) => Ok(net.forward(x)),
+            Place::Cpu(net) => Ok(Rows::Owned(net.forward(x))),
             #[cfg(feature = "cuda")]
             Place::Card(net) => net.forward(x),
+        }
+    }
+}
+
+/// Rows that a network gave: a thousand forecasts are megabytes, which are read where the card wrote them.
+pub(crate) enum Rows {
+    Owned(Vec<f32>),
+    #[cfg(feature = "cuda")]
+    Lent(crate::cuda::Lent),
+}
+
+impl Deref for Rows {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Owned(rows) => rows,
+            #[cfg(feature = "cuda")]
+            Self::Lent(rows) => rows.values(),
         }
     }
 }

@@ -65,25 +65,14 @@ impl FrontEnd {
             let windows: Vec<Vec<f64>> = series.iter().map(|(state, _)| self.window(state)).collect();
             self.feed(&mut forks, &windows, backbone)?;
         }
-        let levels = self.shape.levels.len();
-        while forks.iter().any(|fork| fork.lacks(horizon * levels)) {
-            let next = self.next(&forks, horizon, backbone)?;
-            let mut medians = vec![vec![]; forks.len()];
-            for ((fork, next), medians) in forks.iter_mut().zip(next).zip(&mut medians) {
-                if fork.lacks(horizon * levels) {
-                    medians.extend(next.iter().skip(levels / 2).step_by(levels));
-                    if fork.values.is_empty() {
-                        fork.values = next;
-                    } else {
-                        fork.values.extend(next);
-                    }
-                }
-            }
-            if forks.iter().any(|fork| fork.lacks(horizon * levels)) {
+        let len = horizon * self.shape.levels.len();
+        while forks.iter().any(|fork| fork.lacks(len)) {
+            let medians = self.extend(&mut forks, len, backbone)?;
+            if forks.iter().any(|fork| fork.lacks(len)) {
                 self.feed(&mut forks, &medians, backbone)?;
             }
         }
-        Ok(self.team.map(forks, |fork| self.finish(fork, horizon)))
+        Ok(forks.into_iter().map(|fork| self.finish(fork, len)).collect())
     }
 
     fn fork<'a>(
@@ -157,8 +146,9 @@ impl FrontEnd {
         self.embed(&patches.iter().map(|patches| &patches.features[..]).collect::<Vec<_>>())
     }
 
-    /// The next values of each fork as far as the head reaches and the horizon wants, `[steps, levels]`; the forks do not move.
-    fn next(&self, forks: &[Fork<'_>], horizon: usize, backbone: &dyn Backbone) -> Result<Vec<Vec<f64>>> {
+    /// Adds to each fork's values what the head says next, as far as it reaches and up to `len` of them; where that does not
+    /// suffice, gives the medians. The states do not move.
+    fn extend(&self, forks: &mut [Fork<'_>], len: usize, backbone: &dyn Backbone) -> Result<Vec<Vec<f64>>> {
         let partial: Vec<&Fork<'_>> = forks.iter().filter(|fork| fork.within()).collect();
         let states: Vec<&BackboneState> = partial.iter().map(|fork| fork.backbone.as_ref()).collect();
         let patches = self.team.map(partial, |fork| {
@@ -169,7 +159,7 @@ impl FrontEnd {
         let hidden = backbone.peek(&self.embed_patches(&patches)?, &states)?;
         let predictions = self.predict(&hidden, last_scales(&patches))?;
         let (mut patches, mut said) = (patches.iter(), 0);
-        let each: Vec<_> = (forks.iter())
+        let each: Vec<_> = (forks.iter_mut())
             .map(|fork| {
                 let spoken = fork.within() && patches.next().is_some_and(Patches::any);
                 said += usize::from(spoken);
@@ -178,8 +168,20 @@ impl FrontEnd {
             .collect();
         let levels = self.shape.levels.len();
         Ok(self.team.map(each, |(fork, partial)| {
-            let steps = horizon.saturating_sub(fork.values.len() / levels);
-            self.ahead(fork, partial, steps)
+            if !fork.lacks(len) {
+                return vec![];
+            }
+            let mut next = self.ahead(fork, partial, (len - fork.values.len()) / levels);
+            // What is fed back is the head's own, wherever quantiles cross: only then are they sorted.
+            let suffices = fork.values.len() + next.len() >= len;
+            let medians = next.iter().skip(levels / 2).step_by(levels).copied().filter(|_| !suffices).collect();
+            next.chunks_exact_mut(levels).for_each(|step| step.sort_by(f64::total_cmp));
+            if fork.values.is_empty() {
+                fork.values = next
+            } else {
+                fork.values.extend(next)
+            }
+            medians
         }))
     }
 
@@ -198,14 +200,11 @@ impl FrontEnd {
         outputs.map_or_else(Vec::new, |(outputs, scale)| outputs.iter().map(|q| scale.value(*q)).collect())
     }
 
-    fn finish(&self, fork: Fork<'_>, horizon: usize) -> Forecast {
+    fn finish(&self, fork: Fork<'_>, len: usize) -> Forecast {
         let Fork { series, mut values, .. } = fork;
-        let len = horizon * self.shape.levels.len();
         let reason = (!series.scaling.observed() && series.pending.iter().all(|v| v.is_nan()))
             .then_some(Unforecastable::NoValue);
         values.resize(len, f64::NAN);
-        // Only now: the median that was fed back is the head's own, wherever quantiles cross.
-        values.chunks_exact_mut(self.shape.levels.len()).for_each(|step| step.sort_by(f64::total_cmp));
         Forecast { levels: self.shape.levels.clone(), values, reason }
     }
 }

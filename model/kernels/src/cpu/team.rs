@@ -8,10 +8,10 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Mutex, TryLockError,
+        Arc, Mutex, OnceLock, TryLockError,
         atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::*, fence},
     },
-    thread::{self, JoinHandle},
+    thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
 
@@ -25,7 +25,7 @@ type Task<'a> = &'a (dyn Fn(usize) + Sync + 'a);
 /// Where several threads use one team at once, one has its help and the others work alone. Dropping it ends its threads.
 pub struct Team {
     board: Arc<Board>,
-    helpers: Vec<Helper>,
+    helpers: Vec<JoinHandle<()>>,
     /// The number of the last phase; who holds the lock has the helpers.
     phase: Mutex<u32>,
 }
@@ -42,11 +42,13 @@ struct Board {
     done: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
+    sleepers: OnceLock<Vec<Sleeper>>,
 }
 
-struct Helper {
+/// A helper that may be asleep.
+struct Sleeper {
     asleep: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Thread,
 }
 
 impl Team {
@@ -57,12 +59,15 @@ impl Team {
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let threads = if threads > 0 { threads } else { thread::available_parallelism().map_or(1, usize::from) };
         let mut team = Self { board: Arc::default(), helpers: vec![], phase: Mutex::new(0) };
+        let mut sleepers = vec![];
         for i in 1..threads {
             let (board, asleep) = (team.board.clone(), Arc::new(AtomicBool::new(false)));
             let flag = asleep.clone();
-            let thread = thread::Builder::new().name(format!("encoder-{i}")).spawn(move || help(&board, &flag))?;
-            team.helpers.push(Helper { asleep, thread });
+            let helper = thread::Builder::new().name(format!("encoder-{i}")).spawn(move || help(&board, &flag))?;
+            sleepers.push(Sleeper { asleep, thread: helper.thread().clone() });
+            team.helpers.push(helper);
         }
+        let _ = team.board.sleepers.set(sleepers); // it was not set before
         Ok(team)
     }
 
@@ -124,9 +129,7 @@ impl Team {
         board.count.store(tasks, Relaxed);
         board.ticket.store((u64::from(*phase) << 32) | tasks as u64, SeqCst);
         fence(SeqCst); // with the one in `sleep`: either the helper sees the ticket, or we see it asleep
-        for helper in self.helpers.iter().filter(|helper| helper.asleep.load(Relaxed)) {
-            helper.thread.thread().unpark();
-        }
+        board.wake();
         while board.claim() {}
         let mut looks = 0u32;
         while board.done.load(Acquire) < tasks {
@@ -144,9 +147,9 @@ impl Drop for Team {
     fn drop(&mut self) {
         self.board.stop.store(true, SeqCst);
         for helper in self.helpers.drain(..) {
-            helper.thread.thread().unpark();
+            helper.thread().unpark();
             // A helper catches the panics of its tasks, so there is nothing to hear of.
-            let _ = helper.thread.join();
+            let _ = helper.join();
         }
     }
 }
@@ -175,14 +178,25 @@ impl Board {
         true
     }
 
+    /// Wakes two helpers; each wakes two more. Waking costs microseconds: one thread that woke all would work late.
+    fn wake(&self) {
+        let sleepers = self.sleepers.get().map_or(&[][..], |sleepers| sleepers);
+        let asleep = sleepers.iter().filter(|s| s.asleep.load(Relaxed) && s.asleep.swap(false, Relaxed));
+        asleep.take(2).for_each(|sleeper| sleeper.thread.unpark());
+    }
+
     /// Sleeps until there is work or the end.
     fn sleep(&self, asleep: &AtomicBool) {
-        asleep.store(true, Relaxed);
-        fence(SeqCst);
-        while self.ticket.load(Acquire) & u64::from(u32::MAX) == 0 && !self.stop.load(Acquire) {
+        loop {
+            asleep.store(true, Relaxed);
+            fence(SeqCst);
+            if self.ticket.load(Acquire) & u64::from(u32::MAX) > 0 || self.stop.load(Acquire) {
+                break;
+            }
             thread::park();
         }
         asleep.store(false, Relaxed);
+        self.wake();
     }
 }
 
