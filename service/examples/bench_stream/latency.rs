@@ -26,8 +26,8 @@ use super::{Done, PARTITIONS, SERIES, consumer, job, payload, scores, shares};
 
 const RATE: usize = 2000;
 const SECONDS: usize = 40;
-/// The first seconds are those of connections, and of each series' first state.
-const WARM: usize = 5;
+/// The first seconds are those of connections, and of each series' first state: it comes with the first full patch, after 8 s.
+const WARM: usize = 10;
 /// Snapshots of all states come at least once.
 const SNAPSHOTS: Duration = Duration::from_secs(30);
 
