@@ -11,6 +11,7 @@ pub mod features;
 pub mod format;
 pub mod kafka;
 mod memory;
+pub mod objects;
 mod one_by_one;
 mod percent;
 pub mod reads;

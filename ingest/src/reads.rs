@@ -13,12 +13,13 @@
 
 mod alphabet;
 mod bam;
+pub(crate) mod binning;
 mod cigar;
 mod cram;
 mod fasta;
 mod fastq;
 mod header;
-pub(crate) mod index_layout;
+mod index_layout;
 pub(crate) mod input;
 mod records;
 pub(crate) mod region;
@@ -26,13 +27,18 @@ mod rows;
 mod sam;
 mod sniff;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 pub(crate) use sniff::by_name as sniff_name;
 pub use sniff::{ReadFormat, sniff};
 
 use self::{input::Input, rows::Rows};
-use crate::{Decode, Error, Position, Result, Threaded};
+use crate::{Decode, Error, Position, Result, Threaded, schema};
 
 /// Batches that may wait between the decoding thread and the reader.
 const BATCHES_AHEAD: usize = 2;
@@ -107,9 +113,18 @@ impl TagColumn {
     }
 
     /// The column's name.
-    fn column(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         format!("tag_{}", self.tag.escape_ascii())
     }
+}
+
+/// The schema of rows with all columns and those of the optional fields asked for.
+#[must_use]
+pub fn schema(tags: &[TagColumn]) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = schema::reads().fields().iter().map(Arc::clone).collect();
+    fields.extend(tags.iter().map(|tag| Arc::new(Field::new(tag.name(), rows::data_type(tag.kind), true))));
+    Arc::new(Schema::new(fields))
 }
 
 /// Which records of SAM, BAM and CRAM files are wanted, as samtools' `-f`, `-F` and `-q` say it.

@@ -13,7 +13,10 @@ use arrow::{
 
 use crate::{
     Decode, Error, Place, Result,
-    reads::{self, ReadFormat, ReadOptions},
+    reads::{
+        self, ReadFormat, ReadOptions,
+        input::{Input, beside, read_whole},
+    },
 };
 
 /// The columns that are read.
@@ -138,17 +141,13 @@ impl Reading {
 
 /// The names in `FILE.fai`, where the file's indexes are all there.
 fn index_names(path: &Path) -> Result<Option<HashSet<String>>> {
-    let beside = |extension: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(extension);
-        PathBuf::from(name)
-    };
-    let (fai, gzi) = (beside(".fai"), beside(".gzi"));
-    let input = reads::input::Input::open(path, 0)?;
-    if !fai.exists() || !input.is_seekable() || (input.is_bgzf() && !gzi.exists()) {
+    let input = Input::open(path, 0)?;
+    let blocks = if input.is_bgzf() { read_whole(&beside(path, "gzi"))? } else { Some(vec![]) };
+    if !input.is_seekable() || blocks.is_none() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&fai).map_err(|source| Error::Io { path: fai, source })?;
+    let Some(text) = read_whole(&beside(path, "fai"))? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&text);
     Ok(Some(text.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()))
 }
 

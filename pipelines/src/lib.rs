@@ -21,7 +21,6 @@ pub mod fill;
 pub mod forecast;
 mod frequency;
 mod job;
-mod objects;
 mod pipeline;
 mod scheduler;
 pub mod score;
@@ -35,6 +34,8 @@ mod testing;
 pub mod train;
 mod worker;
 
+pub use unspool_ingest::objects::{StoreError, StoreSettings};
+
 pub use self::{
     cancel::Cancel,
     chunk::{Chunk, End, Events, Owner, Sequence},
@@ -44,7 +45,6 @@ pub use self::{
     forecast::{ForecastOptions, Forecaster},
     frequency::Frequency,
     job::{Job, Step},
-    objects::{StoreError, StoreSettings},
     pipeline::{Pipeline, Progress, Summary},
     scheduler::{Full, Limits, Piece, Scheduler},
     sink::{Committed, CsvSink, Destination, FileSink, MemorySink, Sink},

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{FIRST_BYTES, Format, of};
-use crate::{Error, Result, reads::input::Input, tables, variants};
+use crate::{Result, reads::input::Input, tables, variants};
 
 /// Facts about a file, as name and value: its format and size, then what its header or footer says. Text tables of up
 /// to 64 MiB (as stored) are read to the end to count their rows.
@@ -13,13 +13,13 @@ use crate::{Error, Result, reads::input::Input, tables, variants};
 pub fn describe(path: &Path) -> Result<Vec<(String, String)>> {
     let mut input = Input::open(path, 0)?;
     let format = of(&input.first(FIRST_BYTES)?, path)?;
-    let metadata = std::fs::metadata(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let stored = match (input.is_bgzf(), input.is_seekable()) {
         (true, _) => "BGZF",
         (false, true) => "as it is",
         (false, false) => "gzip",
     };
-    let mut facts = vec![fact("format", format), fact("stored", stored), fact("size", bytes(metadata.len()))];
+    let mut facts = vec![fact("format", format), fact("stored", stored)];
+    facts.extend(input.size().map(|size| fact("size", bytes(size))));
     match format {
         Format::Csv => facts.extend(tables::csv_facts(input)?),
         Format::Tsf => facts.extend(tables::tsf_facts(input)?),

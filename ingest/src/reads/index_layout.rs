@@ -15,7 +15,7 @@ const MAX_DEPTH: i32 = 8;
 ///
 /// # Errors
 /// With what is wrong.
-pub(crate) fn check_bai(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn check_bai(bytes: &[u8]) -> Result<(), String> {
     let mut rest = Rest(bytes);
     rest.magic(b"BAI\x01")?;
     let references = rest.count("references", 8)?;
@@ -26,7 +26,7 @@ pub(crate) fn check_bai(bytes: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 /// With what is wrong.
-pub(crate) fn check_tbi(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn check_tbi(bytes: &[u8]) -> Result<(), String> {
     let mut rest = Rest(bytes);
     rest.magic(b"TBI\x01")?;
     let references = rest.count("references", 8)?;
@@ -40,7 +40,7 @@ pub(crate) fn check_tbi(bytes: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 /// With what is wrong.
-pub(crate) fn check_csi(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn check_csi(bytes: &[u8]) -> Result<(), String> {
     let mut rest = Rest(bytes);
     rest.magic(b"CSI\x01")?;
     let (shift, depth) = (rest.number("the smallest bin's size")?, rest.number("the depth")?);

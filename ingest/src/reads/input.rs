@@ -2,9 +2,10 @@
 
 mod chunks;
 mod raw;
+mod remote;
 
 use std::{
-    fs::File,
+    fs,
     io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom},
     num::NonZero,
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ use noodles::bgzf::{
 };
 
 pub(crate) use self::chunks::Chunks;
-use self::raw::{BUFFER_BYTES, Compression, END_BLOCK, Raw};
+use self::raw::{BUFFER_BYTES, Compression, END_BLOCK, Raw, Stored};
 use crate::{Error, Place, Position, Result};
 
 /// The longest record that is held in memory (FASTA sequences are not: they stream).
@@ -43,7 +44,32 @@ enum Stream {
     Parallel(MultithreadedReader<Raw>),
 }
 
-/// An open file.
+/// All bytes of a small file, such as an index; `None` where there is none.
+pub(crate) fn read_whole(path: &Path) -> Result<Option<Vec<u8>>> {
+    let read = match remote::url(path) {
+        Some(url) => remote::read_whole(url),
+        None => match fs::read(path) {
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        },
+    };
+    read.map_err(|source| Error::Io { path: path.into(), source })
+}
+
+/// Whether an error of reading is the system's or a store's, and not of what was read.
+fn is_environment(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || remote::is_refusal(error)
+}
+
+/// The path of a file that stands beside another one: `.ext` after its whole name.
+pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}
+
+/// An open file, here or elsewhere: a path that is a URL names one in an object store, of which only what is read is fetched.
 pub(crate) struct Input {
     path: PathBuf,
     stream: Stream,
@@ -57,12 +83,12 @@ impl Input {
     /// Opens a file; `workers` threads inflate BGZF blocks (0: the caller's own).
     pub(crate) fn open(path: &Path, workers: usize) -> Result<Self> {
         let io = |source| Error::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if metadata.is_dir() {
-            return Err(Error::Request { path: path.into(), problem: "is a directory, not a file".into() });
-        }
-        let size = metadata.is_file().then_some(metadata.len());
+        let (file, size) = Stored::open(path).map_err(|source| match source.kind() {
+            ErrorKind::IsADirectory => {
+                Error::Request { path: path.into(), problem: "is a directory, not a file".into() }
+            }
+            _ => io(source),
+        })?;
         let (raw, compression) = raw::open(file).map_err(io)?;
         // Of a pipe, only a reader in this thread can tell how much came.
         let workers = NonZero::new(workers).filter(|_| size.is_some());
@@ -260,7 +286,7 @@ impl Input {
         let within = self.size.is_none_or(|size| if self.is_bgzf() { mark >> 16 <= size } else { mark <= size });
         match sought {
             Ok(()) if within => {}
-            Err(source) if source.raw_os_error().is_some() => return Err(self.broken(source)),
+            Err(source) if is_environment(&source) => return Err(self.broken(source)),
             _ => return Err(self.request(format!("there is nothing at{}", &self.place_of(mark).to_string()[1..]))),
         }
         self.offset = mark;
@@ -280,6 +306,11 @@ impl Input {
             self.consume(usize::try_from(offset - self.offset).unwrap_or(at_hand).min(at_hand));
         }
         Ok(())
+    }
+
+    /// Bytes of the file as it is stored; `None` for pipes.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
     }
 
     /// Bytes of the file read, of how many.
@@ -305,7 +336,7 @@ impl Input {
 
     /// The error of a failed read: the system's, or a damaged block named by where it begins.
     fn broken(&self, source: io::Error) -> Error {
-        if source.raw_os_error().is_some() {
+        if is_environment(&source) {
             return Error::Io { path: self.path.clone(), source };
         }
         let (kind, place) = match &self.stream {

@@ -10,13 +10,13 @@ use arrow::{
         Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Builder, RecordBatch, RecordBatchOptions,
         UInt8Builder, UInt16Builder, UInt64Builder, new_null_array,
     },
-    datatypes::{Field, Schema, SchemaRef},
+    datatypes::SchemaRef,
 };
 
 use self::columns::Bytes;
 pub(super) use self::{
     columns::{Bases, Scores},
-    tags::Tags,
+    tags::{Tags, data_type},
 };
 use super::{Limits, TagColumn, cigar::Cigar, input::Input};
 use crate::{Error, Result, schema};
@@ -94,11 +94,13 @@ impl Rows {
             let problem = format!("there is no column '{unknown}'; there are {}", names.join(", "));
             return Err(Error::Request { path: path.into(), problem });
         }
-        let kept: Vec<_> = (0..all.fields().len()).filter(|&i| wanted(all.field(i).name())).collect();
-        let mut fields: Vec<Arc<Field>> = kept.iter().map(|&i| Arc::new(all.field(i).clone())).collect();
-        let tag = |asked: &TagColumn| Field::new(asked.column(), tags::data_type(asked.kind), true);
-        fields.extend(tags.iter().map(tag).map(Arc::new));
-        let schema = Arc::new(Schema::new(fields));
+        let count = all.fields().len();
+        let asked = super::schema(tags);
+        let kept = (0..asked.fields().len()).filter(|&i| i >= count || wanted(asked.field(i).name()));
+        let schema = Arc::new(asked.project(&kept.collect::<Vec<_>>()).map_err(|error| {
+            let problem = error.to_string();
+            Error::Request { path: path.into(), problem }
+        })?);
         Ok(Self {
             schema,
             rows: 0,

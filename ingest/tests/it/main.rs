@@ -10,6 +10,8 @@ mod format;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tables;

@@ -8,6 +8,7 @@ use std::{
 use unspool_ingest::{
     Decode, Threaded,
     format::{self, Format},
+    objects::is_url,
     reads::{self, ReadOptions},
     schema::{self, TimeKind},
     tables::{self, SeriesOptions},
@@ -23,7 +24,6 @@ use super::{
     manifest::Manifest,
     remote::{Remote, Stores},
 };
-use crate::objects::is_url;
 
 /// The files that a job finds.
 pub(super) struct Lake {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use object_store::{UpdateVersion, path::Path as Key};
+use unspool_ingest::objects::{Objects, StoreSettings};
 
 use super::{
     book,
@@ -16,7 +17,6 @@ use super::{
     manifest::{self, Manifest},
     segment,
 };
-use crate::objects::{Objects, StoreSettings};
 
 /// The store's side of an output.
 pub(super) struct Mirror {

@@ -12,13 +12,15 @@ use std::{
 };
 
 use object_store::{ObjectMeta, path::Path as Key};
-use unspool_ingest::tables::{self, SeriesOptions};
+use unspool_ingest::{
+    objects::{Objects, StoreSettings},
+    tables::{self, SeriesOptions},
+};
 
 use super::{
     error::{Error, Result},
     files::{FileEntry, Kind},
 };
-use crate::objects::{Objects, StoreSettings};
 
 /// So much of a file's beginning and of its end is fetched to see what it is.
 const EDGE: u64 = 1 << 20;

@@ -27,6 +27,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path as Key};
 use tokio::runtime::{Builder, Runtime};
+use unspool_ingest::objects::{generic, passes, within};
 
 pub(super) use self::uploads::{Upload, Uploads};
 use super::{
@@ -34,7 +35,6 @@ use super::{
     snapshot::{KEPT, LEFT_OVER, Manifest, decode, position},
     states::SegmentName,
 };
-use crate::objects::{generic, passes, within};
 
 /// Files are put and fetched in pieces of this size.
 const PIECE: usize = 8 << 20;

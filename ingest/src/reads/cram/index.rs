@@ -1,13 +1,13 @@
 //! Regions through the index beside a CRAM file: CRAI.
 
-use std::{collections::VecDeque, io::ErrorKind, path::PathBuf};
+use std::collections::VecDeque;
 
 use noodles::cram::crai;
 
 use super::super::{
     bam::Wanted,
     header::References,
-    input::Input,
+    input::{Input, beside, read_whole},
     region::{self, Region},
 };
 use crate::{Error, Place, Result};
@@ -66,14 +66,12 @@ pub(super) fn select(input: &Input, references: &References, region: &str) -> Re
 
 /// Reads `FILE.crai`.
 fn read(input: &Input) -> Result<crai::Index> {
-    let mut name = input.path().as_os_str().to_owned();
-    name.push(".crai");
-    let path = PathBuf::from(name);
-    crai::fs::read(&path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => input.request("a region needs an index, .crai: make it with `samtools index`".into()),
-        _ => {
-            let problem = format!("the index is damaged ({source}): make it with `samtools index`");
-            Error::Invalid { path, place: Place::Whole, problem }
-        }
+    let path = beside(input.path(), "crai");
+    let Some(bytes) = read_whole(&path)? else {
+        return Err(input.request("a region needs an index, .crai: make it with `samtools index`".into()));
+    };
+    crai::io::Reader::new(&bytes[..]).read_index().map_err(|source| {
+        let problem = format!("the index is damaged ({source}): make it with `samtools index`");
+        Error::Invalid { path, place: Place::Whole, problem }
     })
 }

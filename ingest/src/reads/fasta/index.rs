@@ -1,6 +1,6 @@
 //! A region of a FASTA file through its index: `.fai`, and `.gzi` for bgzip files.
 
-use std::path::{Path, PathBuf};
+use std::io;
 
 use noodles::{
     bgzf::gzi,
@@ -9,7 +9,7 @@ use noodles::{
 
 use super::{
     super::{
-        input::Input,
+        input::{Input, beside, read_whole},
         region::{self, Region},
     },
     Current,
@@ -75,29 +75,29 @@ fn offset_of(record: &Record, base: u64) -> Option<u64> {
 
 /// Reads `FILE.fai`.
 fn read_index(input: &Input) -> Result<fai::Index> {
-    let path = beside(input.path(), "fai");
-    fai::fs::read(&path).map_err(|source| unreadable(source, &path, "make it with `samtools faidx`"))
+    let read = |bytes: &[u8]| fai::io::Reader::new(bytes).read_index();
+    read_beside(input, ("fai", "make it with `samtools faidx`"), read)
 }
 
 /// Reads `FILE.gzi`.
 fn read_blocks(input: &Input) -> Result<gzi::Index> {
-    let path = beside(input.path(), "gzi");
-    gzi::fs::read(&path).map_err(|source| unreadable(source, &path, "make it with `bgzip --reindex`"))
+    let read = |bytes: &[u8]| gzi::io::Reader::new(bytes).read_index();
+    read_beside(input, ("gzi", "make it with `bgzip --reindex`"), read)
 }
 
-/// The path of a file's index.
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
-}
-
-/// The error of an index that cannot be read.
-fn unreadable(source: std::io::Error, path: &Path, remedy: &str) -> Error {
-    let problem = match source.kind() {
-        std::io::ErrorKind::NotFound => format!("a region needs this index: {remedy}"),
-        _ => format!("the index cannot be read ({source}): {remedy}"),
+/// Reads an index, which must be there.
+fn read_beside<T>(
+    input: &Input,
+    (extension, remedy): (&str, &str),
+    read: impl FnOnce(&[u8]) -> io::Result<T>,
+) -> Result<T> {
+    let path = beside(input.path(), extension);
+    let problem = match read_whole(&path)? {
+        None => format!("a region needs this index: {remedy}"),
+        Some(bytes) => match read(&bytes) {
+            Ok(index) => return Ok(index),
+            Err(source) => format!("the index cannot be read ({source}): {remedy}"),
+        },
     };
-    Error::Invalid { path: path.into(), place: Place::Whole, problem }
+    Err(Error::Invalid { path, place: Place::Whole, problem })
 }

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use super::remote::{self, Remote};
+
 /// The empty block that ends every BGZF file (SAM specification, section 4.1.2).
 pub(super) const END_BLOCK: [u8; 28] = *b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 /// Bytes read from the file at once.
@@ -14,9 +16,53 @@ pub(super) const BUFFER_BYTES: usize = 256 << 10;
 /// A file that is read in large parts.
 pub(super) type Raw = BufReader<Counted>;
 
+/// Where the bytes lie.
+pub(super) enum Stored {
+    /// On a disk, or in a pipe.
+    Here(File),
+    /// In an object store or behind HTTP.
+    Elsewhere(Box<Remote>),
+}
+
+impl Stored {
+    /// Opens a file, or what a URL names. Also its size, where it is not a pipe's.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Option<u64>)> {
+        if let Some(url) = remote::url(path) {
+            let remote = Remote::open(url)?;
+            let size = remote.size();
+            return Ok((Self::Elsewhere(Box::new(remote)), Some(size)));
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let size = metadata.is_file().then_some(metadata.len());
+        Ok((Self::Here(file), size))
+    }
+}
+
+impl Read for Stored {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Here(file) => file.read(buf),
+            Self::Elsewhere(remote) => remote.read(buf),
+        }
+    }
+}
+
+impl Seek for Stored {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Here(file) => file.seek(to),
+            Self::Elsewhere(remote) => remote.seek(to),
+        }
+    }
+}
+
 /// A file, or a pipe, that knows how much of it was read and what came last.
 pub(super) struct Counted {
-    file: File,
+    file: Stored,
     pub(super) bytes: u64,
     /// The last bytes read, zeros before them.
     pub(super) last: [u8; END_BLOCK.len()],
@@ -50,7 +96,7 @@ pub(super) enum Compression {
 }
 
 /// Looks at a file's first bytes, without going on.
-pub(super) fn open(file: File) -> io::Result<(Raw, Compression)> {
+pub(super) fn open(file: Stored) -> io::Result<(Raw, Compression)> {
     let mut raw = Raw::with_capacity(BUFFER_BYTES, Counted { file, bytes: 0, last: [0; END_BLOCK.len()] });
     let first = raw.fill_buf()?;
     let compression = if is_bgzf(first) {
@@ -65,7 +111,7 @@ pub(super) fn open(file: File) -> io::Result<(Raw, Compression)> {
 
 /// Size and last bytes of a regular file, as they are now.
 pub(super) fn end_of_file(path: &Path) -> io::Result<(u64, Vec<u8>)> {
-    let mut file = File::open(path)?;
+    let (mut file, _) = Stored::open(path)?;
     let size = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(size.saturating_sub(END_BLOCK.len() as u64)))?;
     let mut last = vec![];

@@ -128,7 +128,7 @@ impl Column {
 }
 
 /// The type of a column of values of a kind.
-pub(super) fn data_type(kind: TagKind) -> DataType {
+pub(in super::super) fn data_type(kind: TagKind) -> DataType {
     match kind {
         TagKind::Integer => DataType::Int64,
         TagKind::Float => DataType::Float64,

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path as Key};
+use unspool_ingest::objects::Objects;
 
 use super::*;
 use crate::{
     batch::{files::Kind, remote::Stores},
-    objects::Objects,
     stream::remote::faulty::{Fault, Faulty, Plan as Faults},
 };
 

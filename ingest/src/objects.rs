@@ -15,7 +15,9 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path as Key};
+use object_store::{
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path as Key,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Files are put and fetched in pieces of this size.
@@ -57,8 +59,8 @@ pub struct StoreError {
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// A store.
-pub(crate) struct Objects {
+/// A store, asked by a runtime of its own: not from within another one.
+pub struct Objects {
     store: Arc<dyn ObjectStore>,
     /// What stands before an object's key in its URL.
     root: String,
@@ -67,7 +69,8 @@ pub(crate) struct Objects {
 }
 
 /// Whether a text names an object store.
-pub(crate) fn is_url(text: &str) -> bool {
+#[must_use]
+pub fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
@@ -76,22 +79,19 @@ impl Objects {
     ///
     /// # Errors
     /// When the URL or a setting is not understood.
-    pub(crate) fn open(url: &str, settings: &StoreSettings) -> Result<(Self, Key)> {
-        let wrong = |problem: String| StoreError { url: url.into(), problem };
-        let forms = "give file:///..., s3://BUCKET/..., gs://BUCKET/..., az://CONTAINER/... or https://...";
-        let parsed = url.parse().map_err(|_| wrong(forms.into()))?;
-        let environment = std::env::vars().filter(|(name, _)| ENVIRONMENT.iter().any(|start| name.starts_with(start)));
-        let all = environment.chain(settings.settings.clone());
-        let opened = object_store::parse_url_opts(&parsed, all.map(|(name, value)| (name.to_lowercase(), value)));
-        let (store, key) = opened.map_err(|error| wrong(format!("{error}: {forms}")))?;
+    pub fn open(url: &str, settings: &StoreSettings) -> Result<(Self, Key)> {
+        let (store, key) = parse(url, settings)?;
         let path =
             url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or(0, |(_, path)| path.len() + 1);
         let root = url[..url.len() - path].to_owned();
-        Ok((Self::over(Arc::from(store), root, settings.timeout)?, key))
+        Ok((Self::over(store, root, settings.timeout)?, key))
     }
 
-    /// A store that is there.
-    pub(crate) fn over(store: Arc<dyn ObjectStore>, root: String, timeout: Duration) -> Result<Self> {
+    /// A store that is there; `root` stands before the keys in its URLs, without the slash between.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn over(store: Arc<dyn ObjectStore>, root: String, timeout: Duration) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let failed = |error: std::io::Error| StoreError { url: root.clone(), problem: format!("no runtime: {error}") };
         let runtime = runtime.map_err(failed)?;
@@ -99,22 +99,32 @@ impl Objects {
     }
 
     /// An object's URL.
-    pub(crate) fn url(&self, key: &Key) -> String {
+    #[must_use]
+    pub fn url(&self, key: &Key) -> String {
         format!("{}/{key}", self.root)
     }
 
     /// All objects below a key.
-    pub(crate) fn list(&self, key: &Key) -> Result<Vec<ObjectMeta>> {
+    ///
+    /// # Errors
+    /// When the store refuses, or gives no answer in time.
+    pub fn list(&self, key: &Key) -> Result<Vec<ObjectMeta>> {
         self.ask("listing", key, || within(self.timeout, self.store.list(Some(key)).try_collect()))
     }
 
     /// What is known of an object; `None` where there is none.
-    pub(crate) fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
+    ///
+    /// # Errors
+    /// When the store refuses, or gives no answer in time.
+    pub fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
         self.ask("looking", key, || async { found(within(self.timeout, self.store.head(key)).await) })
     }
 
     /// A small object whole, with its version; `None` where there is none.
-    pub(crate) fn read(&self, key: &Key) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
+    ///
+    /// # Errors
+    /// When the store refuses, or gives no answer in time.
+    pub fn read(&self, key: &Key) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
         self.ask("reading", key, || async {
             let read = async {
                 let answer = self.store.get(key).await?;
@@ -125,8 +135,25 @@ impl Objects {
         })
     }
 
+    /// Part of an object, of the version that was looked at, where the store tells versions apart.
+    ///
+    /// # Errors
+    /// When the store refuses, gives no answer in time, or has another version by now.
+    pub fn part(&self, meta: &ObjectMeta, range: Range<u64>) -> Result<Vec<u8>> {
+        let key = &meta.location;
+        // A weak tag is of no use here.
+        let if_match = meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
+        let options = GetOptions { range: Some(range.into()), if_match, ..GetOptions::default() };
+        self.ask("fetching", key, || {
+            within(self.timeout, async { Ok(self.store.get_opts(key, options.clone()).await?.bytes().await?.to_vec()) })
+        })
+    }
+
     /// Brings parts of an object to their places in a file.
-    pub(crate) fn fetch(&self, key: &Key, ranges: &[Range<u64>], file: &File) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the store refuses or gives no answer in time, or the disk refuses.
+    pub fn fetch(&self, key: &Key, ranges: &[Range<u64>], file: &File) -> Result<()> {
         let pieces: Vec<Range<u64>> = ranges.iter().flat_map(|range| cut(range.clone())).collect();
         for pieces in pieces.chunks(SIDE_BY_SIDE) {
             self.ask("fetching", key, || async {
@@ -142,7 +169,10 @@ impl Objects {
 
     /// Puts a small object: over the version that was read, or only where there is none (`None`), if the store can tell; else
     /// over whatever is there. The version that is there then.
-    pub(crate) fn replace(&self, key: &Key, bytes: &[u8], over: Option<&UpdateVersion>) -> Result<UpdateVersion> {
+    ///
+    /// # Errors
+    /// When the store refuses, gives no answer in time, or has another version.
+    pub fn replace(&self, key: &Key, bytes: &[u8], over: Option<&UpdateVersion>) -> Result<UpdateVersion> {
         let payload = PutPayload::from(bytes.to_vec());
         let mode = over.map_or(PutMode::Create, |version| PutMode::Update(version.clone()));
         self.ask("writing", key, || async {
@@ -167,7 +197,10 @@ impl Objects {
     }
 
     /// Puts a file, piece by piece, over one of that name.
-    pub(crate) fn put_file(&self, key: &Key, path: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the store refuses or gives no answer in time, or the file cannot be read.
+    pub fn put_file(&self, key: &Key, path: &Path) -> Result<()> {
         let failed =
             |error: std::io::Error| StoreError { url: self.url(key), problem: format!("{}: {error}", path.display()) };
         let file = File::open(path).map_err(failed)?;
@@ -199,7 +232,10 @@ impl Objects {
     }
 
     /// Removes an object, if it is there.
-    pub(crate) fn delete(&self, key: &Key) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the store refuses, or gives no answer in time.
+    pub fn delete(&self, key: &Key) -> Result<()> {
         self.ask("removing", key, || async { found(within(self.timeout, self.store.delete(key)).await).map(drop) })
     }
 
@@ -230,6 +266,23 @@ impl Objects {
     }
 }
 
+/// The store that a URL names, and the key in it.
+///
+/// # Errors
+/// When the URL or a setting is not understood.
+pub fn parse(url: &str, settings: &StoreSettings) -> Result<(Arc<dyn ObjectStore>, Key)> {
+    let wrong = |problem: String| StoreError { url: url.into(), problem };
+    let forms = "give file:///..., s3://BUCKET/..., gs://BUCKET/..., az://CONTAINER/... or https://...";
+    let parsed = url.parse().map_err(|_| wrong(forms.into()))?;
+    let environment = std::env::vars().filter(|(name, _)| ENVIRONMENT.iter().any(|start| name.starts_with(start)));
+    // Who writes http:// means it.
+    let plain = url.starts_with("http://").then(|| ("allow_http".to_owned(), "true".to_owned()));
+    let all = environment.chain(plain).chain(settings.settings.clone());
+    let opened = object_store::parse_url_opts(&parsed, all.map(|(name, value)| (name.to_lowercase(), value)));
+    let (store, key) = opened.map_err(|error| wrong(format!("{error}: {forms}")))?;
+    Ok((Arc::from(store), key))
+}
+
 /// A range in pieces.
 fn cut(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let pieces = (range.end - range.start).div_ceil(PIECE);
@@ -246,7 +299,8 @@ fn found<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> 
 
 /// Whether asking again may help. A status of 400 to 499 (a bucket that is not there, say) comes as an error of any kind, and its
 /// number is told in the text alone; of these 408 and 429 pass.
-pub(crate) fn passes(error: &object_store::Error) -> bool {
+#[must_use]
+pub fn passes(error: &object_store::Error) -> bool {
     let text = error.to_string();
     let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0);
     let refused = (400..500).contains(&status) && ![408, 429].contains(&status);
@@ -258,12 +312,17 @@ fn line(error: &object_store::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-pub(crate) fn generic(problem: String) -> object_store::Error {
+/// Trouble of ours as a store would tell it; it may pass.
+#[must_use]
+pub fn generic(problem: String) -> object_store::Error {
     object_store::Error::Generic { store: "unspool", source: problem.into() }
 }
 
 /// An answer in time, or an error that may pass.
-pub(crate) async fn within<T>(
+///
+/// # Errors
+/// As the answer's, and when it does not come in time.
+pub async fn within<T>(
     time: Duration,
     answer: impl Future<Output = object_store::Result<T>>,
 ) -> object_store::Result<T> {
