@@ -6,7 +6,7 @@ mod index;
 mod tags;
 
 pub(super) use self::{
-    fields::{Fields, KNOWN_FLAGS},
+    fields::{Fields, KNOWN_FLAGS, reference_span},
     tags::{Seen, size as tag_size},
 };
 use super::{

@@ -5,6 +5,7 @@
 //! where its records would begin is not known. The decoder panics on some damaged containers, which is caught here.
 
 mod index;
+mod template;
 
 use std::{
     io,
@@ -161,6 +162,7 @@ fn decode(
         let slice = slice?;
         let (core, external) = slice.decode_blocks()?;
         let records = slice.records(repository.clone(), header, &compression_header, &core, &external)?;
+        let first = ends.len();
         for record in &records {
             one.get_mut().clear();
             one.write_alignment_record(header, record)?;
@@ -173,6 +175,7 @@ fn decode(
             bytes.extend_from_slice(record);
             ends.push(bytes.len());
         }
+        template::settle(bytes, ends, first);
     }
     Ok(true)
 }

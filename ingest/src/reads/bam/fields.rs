@@ -125,7 +125,7 @@ pub(super) fn place(bytes: &[u8]) -> (i32, i32) {
 }
 
 /// Bases of the reference that a record covers; 0 where it is unmapped or malformed.
-pub(super) fn reference_span(bytes: &[u8]) -> u64 {
+pub(in super::super) fn reference_span(bytes: &[u8]) -> u64 {
     const UNMAPPED: u16 = 4;
     let Ok(fields) = Fields::find(bytes) else { return 0 };
     if u16_at(bytes, 14) & UNMAPPED != 0 {
