@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use unspool_ingest::reads::{ReadFilter, ReadOptions};
 use unspool_model::{Device, Weights};
 use unspool_pipelines::Pooling;
 
@@ -89,9 +90,10 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  unspool embed reads.fastq.gz --model dna-model --output reads.parquet\n  unspool \
                             embed genome.fa --model dna-model --pool window:1000 --output windows.parquet\n  unspool embed \
+                            genome.fa --features genes.gff3 --feature-types CDS --output genes.parquet\n  unspool embed \
                             aligned.bam --region chr1:1-50000 --model dna-model --output region.parquet\n  unspool embed \
                             taxi.csv --output series.parquet\n\nRows: id, start, end (0-based, half-open), length, layer, \
-                            pooling, embedding, model.\nWhat cannot be used is written to OUT.rejects.parquet with its \
+                            pooling, embedding, model; of features also name, kind and strand.\nWhat cannot be used is written to OUT.rejects.parquet with its \
                             reason."
     )]
     Embed(EmbedArgs),
@@ -162,7 +164,7 @@ pub(crate) enum Command {
 /// `unspool embed`.
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArgs {
-    /// FASTA, FASTQ, SAM, BAM (also gzipped); or series: CSV, TSF, Parquet
+    /// FASTA, FASTQ, SAM, BAM, CRAM (also gzipped); or series: CSV, TSF, Parquet
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// The model's directory (default: the built-in model, series-3 for series and dna-1 for DNA)
@@ -180,13 +182,74 @@ pub(crate) struct EmbedArgs {
     /// DNA: the mean of both strands' embeddings, with --pool mean or window:N, or --features
     #[arg(long)]
     pub(crate) both_strands: bool,
-    /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA or BAM
-    #[arg(long)]
-    pub(crate) region: Option<String>,
+    /// BED, GFF3 or GTF: a row for each of these features of the contigs, those on - of the other strand
+    #[arg(long, value_name = "FILE")]
+    pub(crate) features: Option<PathBuf>,
+    /// Only features of these types (the third column of a GFF), such as CDS
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', requires = "features")]
+    pub(crate) feature_types: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reads: ReadArgs,
     #[command(flatten)]
     pub(crate) columns: ColumnArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// Which reads of a file are wanted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reads")]
+pub(crate) struct ReadArgs {
+    /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA, BAM or CRAM; * for the unplaced reads
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// The FASTA file, with an index beside it, that a CRAM file was made with
+    #[arg(long, value_name = "REF.fa")]
+    pub(crate) reference: Option<PathBuf>,
+    /// SAM, BAM, CRAM: only reads whose flag has all of these bits (as samtools' -f)
+    #[arg(long, value_name = "BITS", default_value = "0", hide_default_value = true)]
+    pub(crate) require_flags: u16,
+    /// SAM, BAM, CRAM: no reads whose flag has any of these bits (as samtools' -F): 2304 leaves one row a read
+    #[arg(long, value_name = "BITS", default_value = "0", hide_default_value = true)]
+    pub(crate) exclude_flags: u16,
+    /// SAM, BAM, CRAM: only reads of at least this mapping quality (as samtools' -q)
+    #[arg(long, value_name = "Q", default_value = "0", hide_default_value = true)]
+    pub(crate) min_mapping_quality: u8,
+    /// Records of each file, at most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+impl ReadArgs {
+    /// How a file is read, of which `columns` are needed.
+    pub(crate) fn options(&self, columns: &[&str]) -> ReadOptions {
+        let filter = ReadFilter {
+            required_flags: self.require_flags,
+            excluded_flags: self.exclude_flags,
+            least_mapping_quality: self.min_mapping_quality,
+        };
+        ReadOptions {
+            columns: Some(columns.iter().map(ToString::to_string).collect()),
+            region: self.region.clone(),
+            reference: self.reference.clone(),
+            filter,
+            limit: self.limit,
+            ..ReadOptions::default()
+        }
+    }
+
+    /// What was asked for that series have none of.
+    pub(crate) fn any(&self) -> Option<&'static str> {
+        let asked = [
+            ("--region", self.region.is_some()),
+            ("--reference", self.reference.is_some()),
+            ("--require-flags", self.require_flags > 0),
+            ("--exclude-flags", self.exclude_flags > 0),
+            ("--min-mapping-quality", self.min_mapping_quality > 0),
+            ("--limit", self.limit.is_some()),
+        ];
+        asked.into_iter().find(|(_, asked)| *asked).map(|(name, _)| name)
+    }
 }
 
 /// `unspool forecast`.
@@ -377,6 +440,9 @@ pub(crate) enum Vocab {
 pub(crate) struct InspectArgs {
     /// A file of reads or series, or a model's directory (default: the built-in model)
     pub(crate) path: Option<PathBuf>,
+    /// The FASTA file, with an index beside it, that a CRAM file was made with
+    #[arg(long, value_name = "REF.fa")]
+    pub(crate) reference: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     #[command(flatten)]

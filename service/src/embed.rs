@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unspool_model::{Front, Model, Options};
 use unspool_pipelines::{
     Embed, EmbedOptions, Job, Pooling,
-    embed::{EmbedSpans, SpanOptions, Spans},
+    embed::{EmbedSpans, FeatureSpans, SpanOptions, Spans},
 };
 
 use crate::{
@@ -26,13 +26,8 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
         return Err(Error::Usage("--output: CSV cannot hold embeddings: name a .parquet file".into()));
     }
     let kind = input::kind(&args.inputs)?;
-    if kind == Kind::Series && args.both_strands {
-        return Err(Error::Usage("--both-strands: series have one direction; leave it out".into()));
-    }
-    if kind == Kind::Series && args.region.is_some() {
-        return Err(Error::Usage(
-            "--region: regions are of indexed FASTA and BAM files; leave it out for series".into(),
-        ));
+    if kind == Kind::Series {
+        of_series(&args)?;
     }
     let model = match (&args.model, kind) {
         (None, Kind::Reads) => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
@@ -43,34 +38,53 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
         say(&format!("note: the model {} is untrained: its embeddings mean little", model.info().name));
     }
     let layer = args.layer.unwrap_or(model.info().config.layers);
-    let said = [("command", "embed".to_owned()), ("pool", args.pool.to_string()), ("layer", layer.to_string())];
+    let pool = if args.features.is_some() { "features".to_owned() } else { args.pool.to_string() };
+    let said = [("command", "embed".to_owned()), ("pool", pool), ("layer", layer.to_string())];
     let metadata = run::metadata(&model, &said);
     let inputs = match kind {
-        Kind::Reads => Inputs::reads(args.inputs.clone(), args.region.clone()),
+        Kind::Reads => Inputs::reads(args.inputs.clone(), &args.reads),
         Kind::Series | Kind::Variants => Inputs::series(&args.inputs, &args.columns)?,
     };
     let job = job(model, &args)?;
     run::run(Plan { job, paths: args.inputs, inputs, output: Some(args.output), metadata }, &args.run)
 }
 
+/// Refuses what only reads and contigs have.
+fn of_series(args: &EmbedArgs) -> Result<()> {
+    let strands = args.both_strands.then_some("--both-strands");
+    let features = args.features.is_some().then_some("--features");
+    match strands.or(features).or(args.reads.any()) {
+        None => Ok(()),
+        Some(name) => Err(Error::Usage(format!("{name}: it is of reads and contigs; leave it out for series"))),
+    }
+}
+
 /// The job that was asked for.
 fn job(model: Arc<Model>, args: &EmbedArgs) -> Result<Box<dyn Job>> {
     let pack_tokens = model::batch_tokens(&args.run, &model);
-    if args.both_strands {
-        let spans = match args.pool {
-            Pooling::Mean => Spans::Record,
-            Pooling::Window(len) => Spans::Window(len.get()),
-            other => {
-                let problem = format!("--both-strands gives means: --pool mean or window:N, not {other}");
-                return Err(Error::Usage(problem));
-            }
-        };
-        let options = SpanOptions { spans, both_strands: true, layer: args.layer, pack_tokens };
+    if args.both_strands || args.features.is_some() {
+        let options =
+            SpanOptions { spans: spans(args)?, both_strands: args.both_strands, layer: args.layer, pack_tokens };
         return Ok(Box::new(EmbedSpans::new(model, options)?));
     }
     let max_sequences = max_sequences(&model, args)?;
     let options = EmbedOptions { pooling: args.pool, layer: args.layer, pack_tokens, max_sequences };
     Ok(Box::new(Embed::new(model, options)?))
+}
+
+/// The parts of records that have an embedding each, where they are features or of both strands.
+fn spans(args: &EmbedArgs) -> Result<Spans> {
+    match (&args.features, args.pool) {
+        (None, Pooling::Mean) => Ok(Spans::Record),
+        (None, Pooling::Window(len)) => Ok(Spans::Window(len.get())),
+        (None, other) => Err(Error::Usage(format!("--both-strands gives means: --pool mean or window:N, not {other}"))),
+        (Some(path), Pooling::Mean) => {
+            let features = FeatureSpans::read(path, &args.feature_types)?;
+            let features = if args.reads.region.is_some() { features.of_a_part() } else { features };
+            Ok(Spans::Features(Arc::new(features)))
+        }
+        (Some(_), other) => Err(Error::Usage(format!("--features gives means: --pool mean, not {other}"))),
+    }
 }
 
 /// Refuses a model that eats something else than the inputs hold.

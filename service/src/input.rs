@@ -15,7 +15,7 @@ use unspool_ingest::{
 };
 
 use crate::{
-    args::ColumnArgs,
+    args::{ColumnArgs, ReadArgs},
     error::{Error, Result},
 };
 
@@ -84,9 +84,8 @@ pub(crate) enum Inputs {
 
 impl Inputs {
     /// Reads, for embedding.
-    pub(crate) fn reads(paths: Vec<PathBuf>, region: Option<String>) -> Self {
-        let columns = Some(READ_COLUMNS.map(String::from).to_vec());
-        Self::Reads { paths: paths.into(), options: ReadOptions { columns, region, ..ReadOptions::default() } }
+    pub(crate) fn reads(paths: Vec<PathBuf>, wanted: &ReadArgs) -> Self {
+        Self::Reads { paths: paths.into(), options: wanted.options(&READ_COLUMNS) }
     }
 
     /// Series.

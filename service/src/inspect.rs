@@ -58,7 +58,9 @@ fn file(path: &Path, args: &InspectArgs) -> Result<Facts> {
     match input::kind(&[path.to_owned()])? {
         Kind::Reads => {
             let columns = ["start", "last", "sequence", "flag"].map(String::from).to_vec();
-            let source = reads::open(path, &ReadOptions { columns: Some(columns), ..ReadOptions::default() })?;
+            let reference = args.reference.clone();
+            let options = ReadOptions { columns: Some(columns), reference, ..ReadOptions::default() };
+            let source = reads::open(path, &options)?;
             facts.extend(count(source, ReadCounts::default())?);
         }
         Kind::Variants => {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use unspool_ingest::{
     Reference,
+    objects::is_url,
     reads::{self, ReadOptions},
     variants::{self, VariantOptions},
 };
@@ -98,7 +99,7 @@ fn track_input(args: &ScoreArgs) -> Result<(PathBuf, Option<String>)> {
     let path = Path::new(&args.input);
     match &args.reference {
         Some(reference) => Ok((reference.clone(), Some(args.input.clone()))),
-        None if path.is_file() => Ok((path.to_owned(), None)),
+        None if path.is_file() || is_url(&args.input) => Ok((path.to_owned(), None)),
         None => Err(Error::Usage(format!(
             "{}: there is no such file; for a region of a FASTA file name the file with --reference",
             args.input

@@ -29,7 +29,8 @@ Functions, over a window (partition by series order by time), or for each group 
   forecast(time, value, horizon)  a list of {time, step, q10 to q90}, as of `unspool forecast`; over a window as of each row
   embed(time, value ...)          the embedding of each value column, side by side; over a window as of each row
   embed(sequence)                 of bases, with a DNA model
-Tables: 'FILE.parquet', 'FILE.csv', 'FOLDER/', and read_fasta, read_fastq, read_sam, read_bam('FILES' [, 'chr1:1-5000']).
+Tables: 'FILE.parquet', 'FILE.csv', 'FOLDER/', and read_fasta, read_fastq, read_sam, read_bam and read_cram('FILES'
+  [, 'chr1:1-5000'] [, 'tags=NM:i,RG:Z'] [, 'reference=REF.fa']); tags are columns "tag_NM" and so on.
 The rest is Apache DataFusion's SQL. A row that is late or has no time gives null, and is counted."#;
 
 /// `unspool sql`.

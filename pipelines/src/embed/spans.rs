@@ -4,16 +4,21 @@
 //! has a sum of its own, so that memory grows with the spans and not with the width times the length.
 
 mod features;
+mod record;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
-use unspool_model::{Events, Front, Item, Model, Options, Pool, Pooled, State, dna};
+use unspool_model::{Events, Front, Item, Model, Options, Pool, Pooled};
 
-pub use self::features::FeatureSpans;
+pub use self::features::{Feature, FeatureSpans};
+use self::record::{Part, Strand, Strands, Whole};
 use super::table::{Span, Table};
 use crate::{
     End, Error, Job, Result, Sequence, Step,
@@ -31,7 +36,8 @@ pub enum Spans {
     Record,
     /// Every so many bases; the last may be shorter.
     Window(u64),
-    /// Named parts of the records of some ids. Records without any give no rows.
+    /// Parts of the records of some ids, each on its own strand: one on `-` is a part of the record's other strand.
+    /// Records without any give no rows.
     Features(Arc<FeatureSpans>),
 }
 
@@ -40,7 +46,7 @@ pub enum Spans {
 pub struct SpanOptions {
     /// The parts.
     pub spans: Spans,
-    /// The mean of both strands' embeddings, base by base the same ones; else the strand as it is written.
+    /// The mean of both strands' embeddings, base by base the same ones; else the strand as it is written, or a feature's.
     pub both_strands: bool,
     /// The layer, as in the published `hidden_states`; `None`: the last, after the final norm.
     pub layer: Option<usize>,
@@ -49,7 +55,8 @@ pub struct SpanOptions {
 }
 
 /// The job behind `unspool embed` for features and for both strands. Rows as [`super::Embed`]'s: records in their order,
-/// spans of a record by their place.
+/// spans of a record by their place. Rows of features also have `name`, `kind` and `strand`; of a feature that is not
+/// wholly in its record there is the part that is.
 pub struct EmbedSpans {
     model: Arc<Model>,
     options: SpanOptions,
@@ -57,8 +64,10 @@ pub struct EmbedSpans {
     featuriser: ReadsFeaturiser,
     open: HashMap<Sequence, (Record, Vec<u8>)>,
     /// Whole records that wait.
-    waiting: VecDeque<(Record, Vec<u8>)>,
+    waiting: VecDeque<Whole>,
     table: Table,
+    /// Of each contig that came: which of its features had a base in it.
+    met: BTreeMap<String, Vec<bool>>,
 }
 
 impl EmbedSpans {
@@ -80,57 +89,67 @@ impl EmbedSpans {
             Spans::Features(_) => "features".to_owned(),
         };
         let pooling = if options.both_strands { format!("{spans}, both strands") } else { spans };
-        let table = Table::new(info.config.d, layer, pooling, info.digest.to_string());
+        let mut table = Table::new(info.config.d, layer, pooling, info.digest.to_string());
+        if let Spans::Features(_) = options.spans {
+            table = table.of_features();
+        }
         let (featuriser, open, waiting) = (ReadsFeaturiser::default(), HashMap::new(), VecDeque::new());
-        Ok(Self { model, options, layer, featuriser, open, waiting, table })
+        Ok(Self { model, options, layer, featuriser, open, waiting, table, met: BTreeMap::new() })
     }
 
-    /// The spans of a record of so many bases that begins at `start`, by their place; counted from the record's own start.
-    fn spans(&self, record: &Record, len: u64) -> Vec<(u64, u64)> {
-        match &self.options.spans {
-            Spans::Record => vec![(0, len)],
-            Spans::Window(width) => (0..len)
-                .step_by(usize::try_from(*width).unwrap_or(usize::MAX))
-                .map(|from| (from, len.min(from + width)))
-                .collect(),
-            Spans::Features(features) => {
-                let of = features.of(record.id.as_deref().unwrap_or_default());
-                let within = |&(from, to): &(u64, u64)| {
-                    let (from, to) = (from.max(record.start), to.min(record.start + len));
-                    (from < to).then(|| (from - record.start, to - record.start))
-                };
-                of.iter().filter_map(within).collect()
+    /// The parts of a record of so many bases, by their place; counted from the record's own start.
+    fn parts(&mut self, record: &Record, len: u64) -> Vec<Part> {
+        let plain = if self.options.both_strands { Strands::Both } else { Strands::Forward };
+        let part = |from, to| Part { from, to, strands: plain, feature: None };
+        let features = match &self.options.spans {
+            Spans::Record => return vec![part(0, len)],
+            Spans::Window(width) => {
+                let starts = (0..len).step_by(usize::try_from(*width).unwrap_or(usize::MAX));
+                return starts.map(|from| part(from, len.min(from + width))).collect();
+            }
+            Spans::Features(features) => features,
+        };
+        let id = record.id.as_deref().unwrap_or_default();
+        let of = features.of(id);
+        if of.is_empty() {
+            return vec![];
+        }
+        let met = self.met.entry(id.to_owned()).or_insert_with(|| vec![false; of.len()]);
+        let mut parts = vec![];
+        for (i, feature) in of.iter().enumerate() {
+            let (from, to) = (feature.start.max(record.start), feature.end.min(record.start + len));
+            if from < to {
+                met[i] = true;
+                let own = if feature.strand == Some('-') { Strands::Backward } else { Strands::Forward };
+                let strands = if self.options.both_strands { Strands::Both } else { own };
+                parts.push(Part { from: from - record.start, to: to - record.start, strands, feature: Some(i) });
             }
         }
+        parts
     }
 
     /// Records that go through the model in one call, or one that is too long for that.
     fn next_pack(&mut self) -> Vec<Whole> {
         let (mut pack, mut bases) = (vec![], 0);
-        while let Some((_, next)) = self.waiting.front() {
-            let cost = next.len() * if self.options.both_strands { 2 } else { 1 };
+        while let Some(next) = self.waiting.front() {
+            let cost = next.bases.len() * if self.options.both_strands { 2 } else { 1 };
             if !pack.is_empty() && (bases + cost > self.options.pack_tokens || pack.len() == TOGETHER) {
                 break;
             }
             bases += cost;
-            let Some((record, bases)) = self.waiting.pop_front() else { break };
-            let spans = self.spans(&record, bases.len() as u64);
-            pack.push(Whole { record, bases, spans });
+            pack.extend(self.waiting.pop_front());
         }
         pack
     }
 
-    /// The mean of each span of each record, of one strand: `[records][spans]`.
+    /// The mean of each part of each record that is wanted of a strand: `[records][parts]`.
     fn strand(&self, pack: &[Whole], backward: bool) -> Result<Vec<Vec<Pooled>>> {
         let width = self.model.info().config.d;
         let mut strands = vec![];
         for whole in pack {
-            let mut tokens = dna::tokens(&whole.bases).map_err(|bad| Error::Rows(bad.to_string()))?;
-            if backward {
-                dna::reverse_complement(&mut tokens);
-            }
             let state = self.model.open(&wanted(self.layer))?;
-            strands.push(Strand { tokens, done: 0, state, means: vec![Pooled::new(width); whole.spans.len()] });
+            let means = vec![Pooled::new(width); whole.parts.len()];
+            strands.push(Strand { tokens: whole.tokens(backward)?, done: 0, state, means });
         }
         let most = self.options.pack_tokens.max(1);
         while strands.iter().any(|strand| strand.done < strand.tokens.len()) {
@@ -146,38 +165,6 @@ impl EmbedSpans {
             }
         }
         Ok(strands.into_iter().map(|strand| strand.means).collect())
-    }
-}
-
-/// A record that has come to its end.
-struct Whole {
-    record: Record,
-    bases: Vec<u8>,
-    spans: Vec<(u64, u64)>,
-}
-
-/// A record's strand on its way through the model.
-struct Strand {
-    tokens: Vec<u32>,
-    done: usize,
-    state: State,
-    means: Vec<Pooled>,
-}
-
-impl Strand {
-    /// Adds the next hidden rows to the spans that they lie in.
-    fn take(&mut self, whole: &Whole, (rows, width): (&[f32], usize), (piece, backward): (usize, bool)) {
-        let (from, to, len) = (self.done, self.done + piece, self.tokens.len());
-        for (mean, &(first, last)) in self.means.iter_mut().zip(&whole.spans) {
-            // Places in a record are at most its length, which is a usize.
-            let (first, last) = (first as usize, last as usize);
-            let (first, last) = if backward { (len - last, len - first) } else { (first, last) };
-            let (first, last) = (first.max(from), last.min(to));
-            if first < last {
-                mean.push(&rows[(first - from) * width..(last - from) * width]);
-            }
-        }
-        self.done = to;
     }
 }
 
@@ -200,7 +187,11 @@ impl Job for EmbedSpans {
             }
             match chunk.end {
                 End::Open => {}
-                End::Complete => self.waiting.extend(self.open.remove(&chunk.sequence)),
+                End::Complete => {
+                    let Some((record, bases)) = self.open.remove(&chunk.sequence) else { continue };
+                    let parts = self.parts(&record, bases.len() as u64);
+                    self.waiting.push_back(Whole { record, bases, parts });
+                }
                 End::Broken => drop(self.open.remove(&chunk.sequence)),
             }
         }
@@ -208,9 +199,15 @@ impl Job for EmbedSpans {
     }
 
     fn end(&mut self) -> Result<Vec<Reject>> {
-        let Some((sequence, reject)) = self.featuriser.end() else { return Ok(vec![]) };
-        self.open.remove(&sequence);
-        Ok(vec![reject])
+        let cut = self.featuriser.end().map(|(sequence, reject)| {
+            self.open.remove(&sequence);
+            reject
+        });
+        let mut rejects = Vec::from_iter(cut);
+        if let Spans::Features(features) = &self.options.spans {
+            rejects.extend(features.rejects(&self.met));
+        }
+        Ok(rejects)
     }
 
     fn step(&mut self) -> Result<Option<Step>> {
@@ -218,20 +215,32 @@ impl Job for EmbedSpans {
         if pack.is_empty() {
             return Ok(None);
         }
-        let forward = self.strand(&pack, false)?;
-        let backward = if self.options.both_strands { Some(self.strand(&pack, true)?) } else { None };
+        let strands = [self.strand(&pack, false)?, self.strand(&pack, true)?];
         let mut events = 0;
-        for (i, (whole, means)) in pack.iter().zip(forward).enumerate() {
-            events += whole.bases.len() as u64;
-            for (j, (mean, &(from, to))) in means.iter().zip(&whole.spans).enumerate() {
-                let Some(mut embedding) = mean.get(Pool::Mean) else { continue };
-                if let Some(other) = backward.as_ref().and_then(|strands| strands[i][j].get(Pool::Mean)) {
-                    embedding.iter_mut().zip(other).for_each(|(a, b)| *a = 0.5 * (*a + b));
+        for (i, whole) in pack.iter().enumerate() {
+            events += if whole.parts.is_empty() { 0 } else { whole.bases.len() as u64 };
+            for (j, part) in whole.parts.iter().enumerate() {
+                let [forward, backward] = strands.each_ref().map(|strand| strand[i][j].get(Pool::Mean));
+                let Some(embedding) = mean(forward, backward) else { continue };
+                let id = whole.record.id.as_deref();
+                let span = Span { start: whole.record.start + part.from, len: part.to - part.from };
+                match (&self.options.spans, part.feature) {
+                    (Spans::Features(features), Some(number)) => {
+                        let label = features.of(id.unwrap_or_default())[number].label();
+                        self.table.push_feature((id, label), span, &embedding);
+                    }
+                    _ => self.table.push(id, span, &embedding),
                 }
-                let span = Span { start: whole.record.start + from, len: to - from };
-                self.table.push(whole.record.id.as_deref(), span, &embedding);
             }
         }
         Ok(Some(Step { rows: self.table.take()?, rejects: vec![], events }))
+    }
+}
+
+/// The mean of what there is of two strands.
+fn mean(forward: Option<Vec<f32>>, backward: Option<Vec<f32>>) -> Option<Vec<f32>> {
+    match (forward, backward) {
+        (Some(a), Some(b)) => Some(a.iter().zip(b).map(|(a, b)| 0.5 * (a + b)).collect()),
+        (one, other) => one.or(other),
     }
 }

@@ -17,6 +17,14 @@ pub(crate) struct Span {
     pub(crate) len: u64,
 }
 
+/// What a row says of the feature that it is of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Label {
+    pub(crate) name: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) strand: Option<char>,
+}
+
 /// Rows being collected.
 pub(crate) struct Table {
     schema: SchemaRef,
@@ -28,6 +36,8 @@ pub(crate) struct Table {
     ids: StringBuilder,
     spans: Vec<Span>,
     embeddings: Vec<f32>,
+    /// One a row; `None`: rows have none.
+    labels: Option<Vec<Label>>,
 }
 
 impl Table {
@@ -47,7 +57,14 @@ impl Table {
         ]));
         let layer = u32::try_from(layer).unwrap_or(u32::MAX);
         let (ids, spans, embeddings) = (StringBuilder::new(), vec![], vec![]);
-        Self { schema, item, width, layer, pooling: pooling.to_string(), model, ids, spans, embeddings }
+        Self { schema, item, width, layer, pooling: pooling.to_string(), model, ids, spans, embeddings, labels: None }
+    }
+
+    /// The same with columns for features: each row is to be pushed by [`Self::push_feature`].
+    pub(crate) fn of_features(self) -> Self {
+        let more = ["name", "kind", "strand"].map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
+        let schema = Schema::new(self.schema.fields().iter().cloned().chain(more).collect::<Vec<_>>());
+        Self { schema: Arc::new(schema), labels: Some(vec![]), ..self }
     }
 
     pub(crate) fn schema(&self) -> SchemaRef {
@@ -65,6 +82,12 @@ impl Table {
         self.embeddings.extend_from_slice(embedding);
     }
 
+    /// Appends the row of a feature.
+    pub(crate) fn push_feature(&mut self, (id, label): (Option<&str>, Label), span: Span, embedding: &[f32]) {
+        self.push(id, span, embedding);
+        self.labels.get_or_insert_default().push(label);
+    }
+
     /// The rows so far; the table is empty then.
     pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let spans = std::mem::take(&mut self.spans);
@@ -72,7 +95,7 @@ impl Table {
         let width = i32::try_from(self.width).unwrap_or(i32::MAX);
         let column = |of: fn(&Span) -> u64| Arc::new(spans.iter().map(of).collect::<UInt64Array>()) as ArrayRef;
         let text = |text: &str| Arc::new(spans.iter().map(|_| Some(text)).collect::<StringArray>()) as ArrayRef;
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.ids.finish()),
             column(|span| span.start),
             column(|span| span.start + span.len),
@@ -82,6 +105,13 @@ impl Table {
             Arc::new(FixedSizeListArray::try_new(Arc::clone(&self.item), width, Arc::new(embeddings), None)?),
             text(&self.model),
         ];
+        if let Some(labels) = &mut self.labels {
+            let labels = std::mem::take(labels);
+            columns.push(Arc::new(labels.iter().map(|label| label.name.as_deref()).collect::<StringArray>()));
+            columns.push(Arc::new(labels.iter().map(|label| label.kind.as_deref()).collect::<StringArray>()));
+            let strand = |label: &Label| label.strand.map(String::from);
+            columns.push(Arc::new(labels.iter().map(strand).collect::<StringArray>()));
+        }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 }

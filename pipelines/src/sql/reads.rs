@@ -23,13 +23,19 @@ use datafusion::{
 use futures::stream::try_unfold;
 use unspool_ingest::{
     Batch, Source, Threaded,
-    reads::{self, ReadFormat, ReadOptions},
+    objects::is_url,
+    reads::{self, ReadFilter, ReadFormat, ReadOptions, TagColumn},
     schema,
 };
 
-use super::{error::wrapped, region::Wanted, shared::Shared};
+use super::{
+    error::wrapped,
+    region::{self, Wanted},
+    shared::Shared,
+};
 
-/// `read_fasta('FILES')`, `read_bam('FILES', 'chr1:1-5000')` and their like.
+/// `read_fasta('FILES')`, `read_bam('FILES', 'chr1:1-5000')`, `read_cram('FILES', 'reference=REF.fa', 'tags=NM:i,RG:Z')` and
+/// their like.
 #[derive(Debug)]
 pub(super) struct ReadFiles {
     name: &'static str,
@@ -39,13 +45,14 @@ pub(super) struct ReadFiles {
 
 impl ReadFiles {
     /// The functions.
-    pub(super) fn all(shared: &Arc<Shared>) -> [Self; 4] {
+    pub(super) fn all(shared: &Arc<Shared>) -> [Self; 5] {
         let of = |name, format| Self { name, format, shared: Arc::clone(shared) };
         [
             of("read_fasta", ReadFormat::Fasta),
             of("read_fastq", ReadFormat::Fastq),
             of("read_sam", ReadFormat::Sam),
             of("read_bam", ReadFormat::Bam),
+            of("read_cram", ReadFormat::Cram),
         ]
     }
 
@@ -61,28 +68,44 @@ impl TableFunctionImpl for ReadFiles {
             Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => Ok(text.clone()),
             other => Err(DataFusionError::Plan(format!("{name}: {other} is no text: write {name}('FILE')"))),
         };
-        let (files, region) = match args.exprs() {
-            [files] => (text(files)?, None),
-            [files, region] => (text(files)?, Some(text(region)?)),
-            other => {
-                let problem =
-                    format!("{name}: {} arguments: write {name}('FILE') or {name}('FILE', 'chr1:1-5000')", other.len());
-                return Err(DataFusionError::Plan(problem));
-            }
+        let [files, more @ ..] = args.exprs() else {
+            let problem = format!("{name}: no arguments: write {name}('FILE') or {name}('FILE', 'chr1:1-5000')");
+            return Err(DataFusionError::Plan(problem));
         };
-        let paths = files_of(name, &files)?;
-        Ok(Arc::new(Table {
-            paths,
-            format: self.format,
-            region,
-            schema: schema::reads(),
-            shared: Arc::clone(&self.shared),
-        }))
+        let mut options = ReadOptions { format: Some(self.format), ..ReadOptions::default() };
+        for argument in more {
+            let argument = text(argument)?;
+            said(&mut options, &argument)
+                .map_err(|problem| DataFusionError::Plan(format!("{name}: '{argument}': {problem}")))?;
+        }
+        let paths = files_of(name, &text(files)?)?;
+        let schema = reads::schema(&options.tags);
+        Ok(Arc::new(Table { paths, options, schema, shared: Arc::clone(&self.shared) }))
     }
+}
+
+/// Takes in what an argument after the files says: `reference=REF.fa`, `tags=NM:i,RG:Z`, or else a region.
+fn said(options: &mut ReadOptions, argument: &str) -> std::result::Result<(), String> {
+    if let Some(path) = argument.strip_prefix("reference=") {
+        options.reference = Some(path.into());
+    } else if let Some(tags) = argument.strip_prefix("tags=") {
+        options.tags = tags.split(',').map(TagColumn::parse).collect::<std::result::Result<Vec<_>, _>>()?;
+        let mut names: Vec<_> = options.tags.iter().map(|tag| tag.tag).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|two| two[0] == two[1]) {
+            return Err("a tag gives one column".into());
+        }
+    } else if options.region.replace(argument.into()).is_some() {
+        return Err("one region can be read".into());
+    }
+    Ok(())
 }
 
 /// The files that a name or a pattern names, by name.
 fn files_of(function: &str, pattern: &str) -> Result<Vec<PathBuf>> {
+    if is_url(pattern) {
+        return Ok(vec![pattern.into()]);
+    }
     let wrong = |problem: &str| DataFusionError::Plan(format!("{function}('{pattern}'): {problem}"));
     if PathBuf::from(pattern).is_file() {
         return Ok(vec![pattern.into()]);
@@ -97,17 +120,22 @@ fn files_of(function: &str, pattern: &str) -> Result<Vec<PathBuf>> {
 #[derive(Debug)]
 struct Table {
     paths: Vec<PathBuf>,
-    format: ReadFormat,
-    region: Option<String>,
+    /// How they are read, of all columns.
+    options: ReadOptions,
     schema: SchemaRef,
     shared: Arc<Shared>,
 }
 
 impl Table {
+    /// Whether its records have flags and mapping qualities.
+    fn is_aligned(&self) -> bool {
+        matches!(self.options.format, Some(ReadFormat::Sam | ReadFormat::Bam | ReadFormat::Cram))
+    }
+
     /// The columns that regions are about, where the format has regions: a name, and the place of a row.
     fn region_columns(&self) -> Option<(&'static str, Option<&'static str>)> {
-        match self.format {
-            ReadFormat::Bam => Some(("reference", Some("position"))),
+        match self.options.format? {
+            ReadFormat::Bam | ReadFormat::Cram => Some(("reference", Some("position"))),
             ReadFormat::Fasta => Some(("id", None)),
             _ => None,
         }
@@ -125,8 +153,8 @@ impl TableProvider for Table {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // A region holds more rows than the conditions leave: they are looked at again.
-        let of = if self.region_columns().is_some() && self.region.is_none() {
+        // Regions and flags hold more rows than the conditions leave: they are looked at again.
+        let of = if self.is_aligned() || self.region_columns().is_some() {
             TableProviderFilterPushDown::Inexact
         } else {
             TableProviderFilterPushDown::Unsupported
@@ -144,23 +172,29 @@ impl TableProvider for Table {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projection)?);
-        let mut columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let named = |name: &str| schema.field_with_name(name).is_ok();
+        let all_columns = schema::reads();
+        let columns = all_columns.fields().iter().map(|field| field.name().clone()).filter(|name| named(name));
+        let mut columns: Vec<String> = columns.collect();
         if columns.is_empty() {
             // Rows are counted by something.
             columns.push("last".into());
         }
+        let options = ReadOptions {
+            columns: Some(columns),
+            tags: self.options.tags.iter().copied().filter(|tag| named(&tag.name())).collect(),
+            filter: if self.is_aligned() { region::filter(filters) } else { ReadFilter::default() },
+            // So many rows are of no more records.
+            limit: limit.map(|limit| limit as u64),
+            ..self.options.clone()
+        };
         let pushed = self.region_columns().and_then(|columns| Wanted::of(filters.iter(), columns).region());
         let groups = state.config().target_partitions().clamp(1, self.paths.len());
         let mut partitions: Vec<Partition> = vec![];
         for group in 0..groups {
             partitions.push(Partition {
                 paths: self.paths.iter().skip(group).step_by(groups).cloned().collect(),
-                options: ReadOptions {
-                    format: Some(self.format),
-                    columns: Some(columns.clone()),
-                    region: self.region.clone(),
-                    ..ReadOptions::default()
-                },
+                options: options.clone(),
                 pushed: pushed.clone(),
                 schema: Arc::clone(&schema),
                 shared: Arc::clone(&self.shared),

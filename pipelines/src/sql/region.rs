@@ -1,9 +1,10 @@
-//! Which region of a file the conditions of a query are about.
+//! Which region of a file, and which of its reads, the conditions of a query are about.
 
 use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator, utils::split_conjunction},
 };
+use unspool_ingest::reads::ReadFilter;
 
 /// What of a file's rows the conditions leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,48 @@ impl Wanted {
     }
 }
 
+/// Which reads conditions that must all hold leave: `mapping_quality >= 30`, `flag & 4 = 0`, `flag & 2 = 2`.
+pub(super) fn filter(conditions: &[Expr]) -> ReadFilter {
+    let mut filter = ReadFilter::default();
+    for condition in conditions.iter().flat_map(split_conjunction) {
+        if let Some(("mapping_quality", operator, value)) = comparison(condition) {
+            let least = match operator {
+                Operator::Gt => number(value).map(|value| value.saturating_add(1)),
+                Operator::GtEq | Operator::Eq => number(value),
+                _ => None,
+            };
+            let least = u8::try_from(least.unwrap_or(0)).unwrap_or(u8::MAX);
+            filter.least_mapping_quality = filter.least_mapping_quality.max(least);
+        }
+        match flag_bits(condition) {
+            Some((bits, 0)) => filter.excluded_flags |= bits,
+            Some((bits, value)) if bits == value => filter.required_flags |= bits,
+            _ => (),
+        }
+    }
+    filter
+}
+
+/// Of `flag & BITS = VALUE` the two.
+fn flag_bits(condition: &Expr) -> Option<(u16, u16)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
+    let (and, value) = match (bare(left), bare(right)) {
+        (and, Expr::Literal(value, _)) | (Expr::Literal(value, _), and) => (and, value),
+        _ => return None,
+    };
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::BitwiseAnd, right }) = and else { return None };
+    let bits = match (bare(left), bare(right)) {
+        (Expr::Column(column), Expr::Literal(bits, _)) | (Expr::Literal(bits, _), Expr::Column(column))
+            if column.name == "flag" =>
+        {
+            bits
+        }
+        _ => return None,
+    };
+    let small = |value| u16::try_from(number(value)?).ok();
+    Some((small(bits)?, small(value)?))
+}
+
 /// A column compared with a constant.
 fn comparison(condition: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
@@ -90,6 +133,29 @@ mod tests {
     use datafusion::prelude::{col, lit};
 
     use super::*;
+
+    #[test]
+    fn conditions_become_filters() {
+        let check = |conditions: &[Expr], (required_flags, excluded_flags, least_mapping_quality)| {
+            let expected = ReadFilter { required_flags, excluded_flags, least_mapping_quality };
+            assert_eq!(filter(conditions), expected, "{conditions:?}");
+        };
+        let and = |bits: i64| {
+            Expr::BinaryExpr(BinaryExpr {
+                left: Box::new(col("flag")),
+                op: Operator::BitwiseAnd,
+                right: Box::new(lit(bits)),
+            })
+        };
+        let quality = || col("mapping_quality");
+        check(&[], (0, 0, 0));
+        check(&[quality().gt_eq(lit(30_i64)), and(4).eq(lit(0_i64)), and(3).eq(lit(3_i64))], (3, 4, 30));
+        check(&[and(256).eq(lit(0_i64)).and(lit(0_i64).eq(and(2048))), quality().gt(lit(9_u8))], (0, 2304, 10));
+        check(&[and(3).eq(lit(1_i64)), quality().lt(lit(9_i64)), and(4).not_eq(lit(0_i64))], (0, 0, 0));
+        check(&[quality().gt(lit(30_i64)).or(and(4).eq(lit(0_i64)))], (0, 0, 0));
+        check(&[quality().gt_eq(lit(3000_i64)), and(70_000).eq(lit(0_i64)), and(0).eq(lit(0_i64))], (0, 0, 255));
+        check(&[quality().gt(lit(-5_i64))], (0, 0, 0));
+    }
 
     #[test]
     fn conditions_become_regions() {

@@ -1,11 +1,13 @@
 //! `unspool embed` end to end.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use arrow::{
     array::AsArray,
     datatypes::{Float32Type, UInt64Type},
 };
+
+use unspool_ingest::Reference;
 
 use crate::command::{folder, names, read, succeed, unspool};
 
@@ -114,4 +116,107 @@ fn both_strands_of_a_record_are_one() {
         "{}",
         refused.stderr
     );
+}
+
+/// A feature is the window that it is; on the other strand it is a feature of the reverse complement.
+#[test]
+fn features_of_a_phage() {
+    let folder = folder();
+    let bed = "NC_001416.1\t0\t500\tfirst\t0\t+\nNC_001416.1\t500\t1000\t.\nNC_001416.1\t48402\t48502\tlast\t0\t-\nchrX\t0\t9\n";
+    fs::write(folder.path().join("some.bed"), bed).unwrap();
+    let done = succeed(folder.path(), "embed lambda.fa.gz --features some.bed --model dna -o out.parquet");
+    assert!(done.stderr.contains("the input has no record 'chrX'"), "{}", done.stderr);
+    succeed(folder.path(), "embed lambda.fa.gz --pool window:500 --model dna -o windows.parquet -q");
+    let (rows, metadata) = read(&folder.path().join("out.parquet"));
+    let (windows, _) = read(&folder.path().join("windows.parquet"));
+    let embedding = |rows: &arrow::array::RecordBatch, row| {
+        rows["embedding"].as_fixed_size_list().value(row).as_primitive::<Float32Type>().values().to_vec()
+    };
+    assert_eq!(rows.num_rows(), 3);
+    assert_eq!((embedding(&rows, 0), embedding(&rows, 1)), (embedding(&windows, 0), embedding(&windows, 1)));
+    let texts =
+        |name: &str| rows[name].as_string::<i32>().iter().map(|text| text.unwrap_or("").to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        (texts("name"), texts("strand")),
+        (vec!["first".into(), "".into(), "last".into()], vec!["+".into(), "".into(), "-".into()])
+    );
+    assert!(metadata.contains(&("unspool.options.pool".into(), "features".into())), "{metadata:?}");
+
+    let bases = Reference::open(&folder.path().join("lambda.fa.gz")).unwrap().contig("NC_001416.1").unwrap().unwrap();
+    let other: String = bases
+        .iter()
+        .rev()
+        .take(100)
+        .map(|b| match b.to_ascii_uppercase() {
+            b'A' => 'T',
+            b'C' => 'G',
+            b'G' => 'C',
+            _ => 'A',
+        })
+        .collect();
+    fs::write(folder.path().join("other.fa"), format!(">other\n{other}\n")).unwrap();
+    succeed(folder.path(), "embed other.fa --model dna -o other.parquet -q");
+    assert_eq!(embedding(&rows, 2), embedding(&read(&folder.path().join("other.parquet")).0, 0));
+
+    for (arguments, expected) in [
+        ("embed nyc_taxi.csv --features some.bed -o x.parquet", "--features: it is of reads and contigs"),
+        ("embed lambda.fa.gz --features some.bed --pool last --model dna -o x.parquet", "--pool mean, not last"),
+        ("embed lambda.fa.gz --feature-types CDS --model dna -o x.parquet", "--features"),
+    ] {
+        let refused = unspool(folder.path(), arguments);
+        assert_eq!((refused.code, refused.stderr.contains(expected)), (Some(2), true), "{}", refused.stderr);
+    }
+}
+
+/// Reads of an alignment, with a reference, two of which are mapped.
+const ALIGNED: &str = "@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:r1\tLN:40\n\
+    a\t0\tr1\t1\t60\t8M\t*\t0\t0\tACGTACGT\tIIIIIIII\tNM:i:1\n\
+    b\t16\tr1\t3\t20\t8M\t*\t0\t0\tGTACGTAC\tIIIIIIII\tNM:i:2\n\
+    c\t256\tr1\t5\t60\t8M\t*\t0\t0\tACGTACGT\tIIIIIIII\n\
+    d\t4\t*\t0\t0\t*\t*\t0\t0\tACGTN\t!!!!!\n";
+
+#[test]
+fn only_the_reads_that_are_wanted() {
+    let folder = folder();
+    fs::write(folder.path().join("x.sam"), ALIGNED).unwrap();
+    for (arguments, expected) in [
+        ("", vec!["a", "b", "c", "d"]),
+        ("--exclude-flags 260", vec!["a", "b"]),
+        ("--require-flags 16", vec!["b"]),
+        ("--min-mapping-quality 30", vec!["a", "c"]),
+        ("--min-mapping-quality 30 --limit 1", vec!["a"]),
+    ] {
+        succeed(folder.path(), &format!("embed x.sam --model dna -o out.parquet --overwrite -q {arguments}"));
+        let (rows, _) = read(&folder.path().join("out.parquet"));
+        assert_eq!(rows["id"].as_string::<i32>().iter().flatten().collect::<Vec<_>>(), expected, "{arguments}");
+    }
+    let refused = unspool(folder.path(), "embed lambda.fa.gz --model dna -o x.parquet --require-flags 16");
+    assert_eq!((refused.code, refused.stderr.contains("of SAM, BAM and CRAM files only")), (Some(1), true));
+    let refused = unspool(folder.path(), "embed nyc_taxi.csv -o x.parquet --limit 3");
+    assert_eq!((refused.code, refused.stderr.contains("--limit: it is of reads")), (Some(2), true));
+}
+
+/// A CRAM file's reads are those of the alignment that it was made from.
+#[test]
+fn cram_needs_its_reference() {
+    let folder = folder();
+    fs::write(folder.path().join("x.sam"), ALIGNED).unwrap();
+    fs::write(folder.path().join("r.fa"), ">r1\nACGTACGTACGTACGTACGTACGTACGTACGTACGTACGT\n").unwrap();
+    let mut made = Command::new("samtools");
+    made.current_dir(folder.path()).args(["view", "-C", "-T", "r.fa", "-o", "x.cram", "x.sam"]);
+    let Ok(made) = made.output() else {
+        eprintln!("skipped: samtools is not installed (apt-get install samtools)");
+        return;
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for (input, reference) in [("x.sam", ""), ("x.cram", "--reference r.fa")] {
+        succeed(folder.path(), &format!("embed {input} {reference} --model dna -o {input}.parquet -q"));
+    }
+    let [sam, cram] = ["x.sam", "x.cram"].map(|name| read(&folder.path().join(format!("{name}.parquet"))).0);
+    assert_eq!(sam, cram);
+    let refused = unspool(folder.path(), "embed x.cram --model dna -o x.parquet");
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("name the FASTA file it was made with"), "{}", refused.stderr);
+    let text = succeed(folder.path(), "inspect x.cram --reference r.fa").stdout;
+    assert!(text.contains("CRAM"), "{text}");
 }

@@ -74,7 +74,7 @@ fn one_line_and_the_exit_code() {
         (
             "embed series.csv -o out.parquet --region x:1-2",
             2,
-            "--region: regions are of indexed FASTA and BAM files; leave it out for series",
+            "--region: it is of reads and contigs; leave it out for series",
         ),
         (
             "embed lambda.fa.gz -o out.parquet --model dna --pool median",

@@ -92,6 +92,38 @@ fn reads_are_tables() {
 }
 
 #[test]
+fn reads_have_tags_flags_and_qualities() {
+    let folder = folder();
+    let text = "@SQ\tSN:r1\tLN:40\n\
+        a\t0\tr1\t1\t60\t4M\t*\t0\t0\tACGT\tIIII\tNM:i:1\tRG:Z:x\n\
+        b\t16\tr1\t3\t20\t4M\t*\t0\t0\tGTAC\tIIII\tNM:i:2\n\
+        c\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\t!!!!\n";
+    fs::write(folder.path().join("x.sam"), text).unwrap();
+    for (query, expected) in [
+        ("select id, \"tag_NM\" from read_sam('x.sam', 'tags=NM:i,RG:Z') where mapping_quality >= 20", "a,1\nb,2\n"),
+        ("select id, \"tag_RG\" from read_sam('x.sam', 'tags=NM:i,RG:Z') where flag & 20 = 0", "a,x\n"),
+        ("select id from read_sam('x.sam') where flag & 16 = 16", "b\n"),
+        ("select id, \"tag_NM\" from read_sam('x.sam', 'tags=NM:i') limit 2", "a,1\nb,2\n"),
+        ("select sum(\"tag_NM\"), count(*) from read_sam('x.sam', 'tags=NM:i')", "3,3\n"),
+    ] {
+        let done = sql(folder.path(), query, &["--output", "out.csv", "--overwrite"]);
+        assert_eq!(done.code, Some(0), "{query}: {}", done.stderr);
+        let text = fs::read_to_string(folder.path().join("out.csv")).unwrap();
+        assert_eq!(text.split_once('\n').unwrap().1, expected, "{query}");
+    }
+    for (query, expected) in [
+        ("select * from read_sam('x.sam', 'tags=NM')", "'NM' is no tag with a type"),
+        ("select * from read_sam('x.sam', 'tags=NM:i,NM:f')", "a tag gives one column"),
+        ("select * from read_sam('x.sam', 'r1', 'r2')", "one region can be read"),
+        ("select * from read_sam()", "write read_sam('FILE')"),
+        ("select * from read_fastq('lambda_reads.fq.gz', 'tags=NM:i')", "of SAM, BAM and CRAM files only"),
+    ] {
+        let done = sql(folder.path(), query, &[]);
+        assert!(done.code != Some(0) && done.stderr.contains(expected), "{query}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn wrong_queries_are_one_line() {
     let folder = folder();
     fs::write(folder.path().join("there.parquet"), b"precious").unwrap();

@@ -40,14 +40,25 @@ async fn spans_of(spans: Spans, both: bool, (pack, batch): (usize, usize)) -> Ve
 }
 
 fn features(rows: &[(&str, u64, u64)]) -> Spans {
-    let columns: [(&str, ArrayRef); 3] = [
+    stranded(&rows.iter().map(|row| (row.0, row.1, row.2, None)).collect::<Vec<_>>())
+}
+
+/// Contig, start, end and strand.
+fn stranded(rows: &[(&str, u64, u64, Option<&str>)]) -> Spans {
+    Spans::Features(Arc::new(spans_of_rows(rows).of_a_part()))
+}
+
+fn spans_of_rows(rows: &[(&str, u64, u64, Option<&str>)]) -> FeatureSpans {
+    let columns: [(&str, ArrayRef); 4] = [
         ("contig", Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>())),
         ("start", Arc::new(rows.iter().map(|row| row.1).collect::<UInt64Array>())),
         ("end", Arc::new(rows.iter().map(|row| row.2).collect::<UInt64Array>())),
+        ("strand", Arc::new(rows.iter().map(|row| row.3).collect::<StringArray>())),
     ];
-    let mut spans = FeatureSpans::default();
-    spans.add(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
-    Spans::Features(Arc::new(spans))
+    FeatureSpans::new(&[
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+    ])
+    .unwrap()
 }
 
 /// One strand's records and windows are those of the streaming job, to the bit.
@@ -107,6 +118,58 @@ async fn both_strands_are_one() {
     assert_ne!(one[0].3, forward.iter().find(|row| row.2 - row.1 == 25).unwrap().3);
 }
 
+/// A feature on `-` is the part of the other strand, read from that strand's start; both strands of it are those of `+`.
+#[tokio::test]
+async fn features_lie_on_their_own_strand() {
+    let bases = "ACGTTGCAACGTTGCAGGGTTTTTA";
+    let other: String = bases.chars().rev().map(|c| ['A', 'C', 'G', 'T'][3 - "ACGT".find(c).unwrap()]).collect();
+    let run = |bases: String, spans, both, pack| async move {
+        let job = EmbedSpans::new(dna_model(), options(spans, both, pack)).unwrap();
+        rows_of(Box::new(job), &[(Some("a"), 0, true, Some(&bases))], 10).await
+    };
+    let rows = [("a", 3, 9, Some("-")), ("a", 3, 9, Some("+")), ("a", 3, 9, None), ("a", 20, 25, Some("-"))];
+    let mirrored = features(&[("a", 0, 5), ("a", 16, 22)]);
+    for pack in [1, 7, 100] {
+        let found = run(bases.to_owned(), stranded(&rows), false, pack).await;
+        let on_other = run(other.clone(), mirrored.clone(), false, pack).await;
+        assert_eq!((&found[0].3, &found[3].3), (&on_other[1].3, &on_other[0].3), "{pack}");
+        let forward = run(bases.to_owned(), features(&[("a", 3, 9)]), false, pack).await;
+        assert_eq!((&found[1].3, &found[2].3), (&forward[0].3, &forward[0].3), "{pack}");
+        assert_ne!(found[0].3, found[1].3);
+        let both = run(bases.to_owned(), stranded(&rows), true, pack).await;
+        assert_eq!(both[0].3, both[1].3);
+    }
+}
+
+/// Rows say which feature they are of; features without a base are rejects.
+#[tokio::test]
+async fn features_are_named_and_missing_ones_told() {
+    let text = "##gff-version 3\n\
+        short\t.\tCDS\t2\t4\t.\t-\t0\tID=one\n\
+        short\t.\texon\t2\t4\t.\t.\t.\tName=two\n\
+        short\t.\tCDS\t6\t9\t.\t+\t0\tID=far\n\
+        short\t.\tCDS\tx\n\
+        chr9\t.\tCDS\t1\t2\t.\t+\t0\t.\n";
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("some.gff");
+    std::fs::write(&path, text).unwrap();
+    let all = FeatureSpans::read(&path, &[]).unwrap();
+    assert_eq!((all.len(), FeatureSpans::read(&path, &["CDS".into()]).unwrap().len()), (4, 3));
+    let job = EmbedSpans::new(dna_model(), options(Spans::Features(Arc::new(all)), false, 8)).unwrap();
+    let (rows, committed, _) = run(Box::new(job), reads(&READS[..1]), 10).await;
+    let column =
+        |name: &str| rows[name].as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
+    let texts = |texts: [Option<&str>; 2]| texts.map(|text| text.map(str::to_owned)).to_vec();
+    assert_eq!(column("name"), texts([Some("one"), Some("two")]));
+    assert_eq!(column("kind"), texts([Some("CDS"), Some("exon")]));
+    assert_eq!(column("strand"), texts([Some("-"), None]));
+    let rejects: Vec<String> = committed.rejects.iter().map(|r| format!("{}: {}", r.place, r.reason)).collect();
+    assert_eq!(rejects.len(), 3, "{rejects:?}");
+    assert!(rejects[0].contains("columns where 9 are needed"), "{rejects:?}");
+    assert_eq!(rejects[1], "feature, chr9, bases 0 to 2 (0-based, half-open): the input has no record 'chr9'");
+    assert_eq!(rejects[2], "feature 'far', short, bases 5 to 9 (0-based, half-open): it lies outside of its record");
+}
+
 #[test]
 fn wrong_requests_are_refused() {
     let error = EmbedSpans::new(series_model(), options(Spans::Record, true, 8)).err().unwrap().to_string();
@@ -115,5 +178,5 @@ fn wrong_requests_are_refused() {
     assert!(EmbedSpans::new(dna_model(), wrong).is_err());
     let column: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
     let rows = RecordBatch::try_from_iter([("contig", column)]).unwrap();
-    assert!(FeatureSpans::default().add(&rows).unwrap_err().to_string().contains("'start'"));
+    assert!(FeatureSpans::new(&[rows]).unwrap_err().to_string().contains("'start'"));
 }
