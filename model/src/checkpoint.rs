@@ -14,6 +14,7 @@ mod save;
 mod shards;
 mod tensors;
 mod torch;
+mod windows;
 
 use std::{
     io::ErrorKind,
@@ -24,6 +25,7 @@ pub(crate) use self::{safetensors::open as open_safetensors, save::Stored};
 pub use self::{
     save::{save, save_as},
     tensors::Tensors,
+    windows::WindowCheckpoint,
 };
 use crate::{
     Error, Result,
@@ -50,16 +52,9 @@ impl Checkpoint<'static> {
     /// # Errors
     /// When it holds no model of a known format, or a file is damaged, truncated or not understood.
     pub fn open(dir: &Path) -> Result<Self> {
-        let path = find(dir, &CONFIGS, "a model's directory has a config.json")?;
-        let config = ModelConfig::parse(&read_text(&path)?, &path)?;
-        let names: Vec<&str> = READERS.iter().map(|(name, _)| *name).collect();
-        let path = find(dir, &names, &format!("its tensors are in one of {}", names.join(", ")))?;
-        let mut tensors = Tensors::default();
-        let reader = READERS.iter().find(|(name, _)| path.ends_with(name));
-        if let Some((_, read)) = reader {
-            read(&mut tensors, &path)?;
-        }
-        Ok(Self { config, tensors })
+        let (path, text) = read_config(dir)?;
+        let config = ModelConfig::parse(&text, &path)?;
+        Ok(Self { config, tensors: open_tensors(dir)? })
     }
 }
 
@@ -111,6 +106,25 @@ const READERS: [(&str, Reader); 5] = [
 
 /// Adds a file's tensors.
 type Reader = fn(&mut Tensors<'static>, &Path) -> Result<()>;
+
+/// A directory's configuration: its file and text.
+fn read_config(dir: &Path) -> Result<(PathBuf, String)> {
+    let path = find(dir, &CONFIGS, "a model's directory has a config.json")?;
+    let text = read_text(&path)?;
+    Ok((path, text))
+}
+
+/// A directory's tensors, in whichever files they are.
+fn open_tensors(dir: &Path) -> Result<Tensors<'static>> {
+    let names: Vec<&str> = READERS.iter().map(|(name, _)| *name).collect();
+    let path = find(dir, &names, &format!("its tensors are in one of {}", names.join(", ")))?;
+    let mut tensors = Tensors::default();
+    let reader = READERS.iter().find(|(name, _)| path.ends_with(name));
+    if let Some((_, read)) = reader {
+        read(&mut tensors, &path)?;
+    }
+    Ok(tensors)
+}
 
 /// The first of the names that the directory has.
 fn find(dir: &Path, names: &[&str], expected: &str) -> Result<PathBuf> {

@@ -2,10 +2,12 @@
 
 mod json;
 mod parse;
+mod windows;
 mod write;
 
 pub use parse::{Format, ModelConfig};
 use serde::{Deserialize, Serialize};
+pub use windows::{Join, Strands, WindowConfig};
 
 /// The shape of a backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,11 +13,13 @@
 mod expand;
 mod mamba1;
 mod mamba2;
+mod windows;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use unspool_kernels::cpu::{self as kernels, Buffer, Isa, Linear, Out, Team, padded};
 
+pub use self::windows::CpuWindows;
 use self::{mamba1::Mamba1, mamba2::Mamba2};
 use crate::{
     Error, Result,
@@ -116,10 +118,7 @@ impl CpuEncoder {
         weights.check(&config)?;
         let (isa, team) = options.open()?;
         let d = config.d;
-        let mut embedding = vec![0.0; config.vocab * padded(d)];
-        for (row, values) in embedding.chunks_exact_mut(padded(d)).zip(weights.embedding.chunks_exact(d)) {
-            row[..d].copy_from_slice(values);
-        }
+        let embedding = padded_rows(&weights.embedding, d);
         let layers = weights.layers.iter().map(|layer| Layer::new(&config, layer)).collect();
         let norm_f = Norm::new(&config, &weights.norm_f);
         // The instruction set is no part of the route: the bits are the same on all.
@@ -385,6 +384,15 @@ impl Mlp {
         let out = Out { y: residual, stride: self.norm.weight.len(), accumulate: true };
         self.fc2.forward(on, (y, self.hidden), rows, out);
     }
+}
+
+/// Rows of `[.., d]`, padded.
+fn padded_rows(rows: &[f32], d: usize) -> Vec<f32> {
+    let mut all = vec![0.0; rows.len() / d * padded(d)];
+    for (row, values) in all.chunks_exact_mut(padded(d)).zip(rows.chunks_exact(d)) {
+        row[..d].copy_from_slice(values);
+    }
+    all
 }
 
 /// The number asked for, else that of `UNSPOOL_THREADS`, else 0.

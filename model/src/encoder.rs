@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Error, Result, config::Config};
+use crate::{
+    Error, Result,
+    config::{Config, Strands, WindowConfig},
+};
 
 /// Where and how numbers are computed: outputs are equal to the bit only along one route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,4 +201,56 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// When the number of values is not this backbone's.
     fn import(&self, values: &[f32]) -> Result<BackboneState>;
+}
+
+/// Whole windows → hidden rows, for backbones that read both ways: a row depends on what comes after it too, so that there is
+/// no state to carry from one call to the next.
+///
+/// Under the batch law: what other windows are in the call never changes a window's bits.
+pub trait WindowEncoder: Send + Sync {
+    /// The backbone's shape.
+    fn config(&self) -> &WindowConfig;
+
+    /// Where and how it computes.
+    fn route(&self) -> &Route;
+
+    /// Encodes windows, packed end to end: window i is `tokens[offsets[i]..offsets[i + 1]]`, and may be empty.
+    ///
+    /// `taps` as in [`Encoder::encode`]: 0 is the embedding, `i` the residual stream after i layers, `layers` the last after the
+    /// final norm. Returns one `[t, width]` block for each tap ([`WindowConfig::width`]), in order. Of both strands a row's
+    /// columns are the strand's as given, then the other strand's at the same place with its columns reversed; in a `swapped`
+    /// model the halves change places with every layer, as the published ones' do.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary, the offsets do not run from 0 to t, or a tap is greater than `layers`.
+    fn encode_window(&self, tokens: &[u32], offsets: &[usize], taps: &[usize]) -> Result<Vec<Vec<f32>>>;
+}
+
+/// The strands that go through the layers, one after the other: windows, or each window and its other strand.
+pub(crate) struct StrandTokens {
+    /// `[all strands' tokens]`
+    pub(crate) tokens: Vec<u32>,
+    /// `[strands + 1]`
+    pub(crate) offsets: Vec<usize>,
+}
+
+impl StrandTokens {
+    /// Checks a call of [`WindowEncoder::encode_window`] and lays out its strands.
+    pub(crate) fn new(config: &WindowConfig, (tokens, offsets): (&[u32], &[usize]), taps: &[usize]) -> Result<Self> {
+        let batch = Packed { input: Input::Tokens(tokens), offsets };
+        batch.check_layout(&config.backbone, offsets.len().saturating_sub(1), taps)?;
+        let mut strands = Self { tokens: vec![], offsets: vec![0] };
+        for window in offsets.windows(2).map(|ends| &tokens[ends[0]..ends[1]]) {
+            strands.push(window.iter().copied());
+            if config.strands != Strands::One {
+                strands.push(config.reverse_complement(window));
+            }
+        }
+        Ok(strands)
+    }
+
+    fn push(&mut self, strand: impl Iterator<Item = u32>) {
+        self.tokens.extend(strand);
+        self.offsets.push(self.tokens.len());
+    }
 }

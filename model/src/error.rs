@@ -24,6 +24,15 @@ pub enum Error {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// A model that reads whole windows, asked for what takes a state.
+    #[error(
+        "{}: a Caduceus model reads whole windows, both ways: it cannot carry a state, stream, score or forecast; \
+         `unspool embed --pool mean` or `--pool window:N` runs it", path.display()
+    )]
+    ReadsWindows {
+        /// Its configuration.
+        path: PathBuf,
+    },
     /// A file of tensors is damaged or not understood.
     #[error("{}: {problem}", path.display())]
     Weights {

@@ -9,8 +9,8 @@ use rand_chacha::{
 
 use crate::{
     Error, Result,
-    config::{Config, MixerConfig},
-    weights::{Backbone, Spec},
+    config::{Config, MixerConfig, WindowConfig},
+    weights::{Backbone, Spec, WindowBackbone},
 };
 
 /// dt starts between these, evenly on a log scale.
@@ -42,12 +42,24 @@ pub fn fresh(config: &Config, seed: u64) -> Result<Backbone> {
 pub fn scattered(config: &Config, seed: u64) -> Result<Backbone> {
     config.check().map_err(Error::Input)?;
     let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed));
-    Backbone::build(config, |spec| {
-        let scale = if spec.name.ends_with("embedding.weight") { 1.0 } else { 0.1 };
-        let mut values = published(config, spec, &mut draw);
-        values.iter_mut().for_each(|value| *value += (scale * draw.normal()) as f32);
-        Ok(values)
-    })
+    Backbone::build(config, |spec| Ok(moved(config, spec, &mut draw)))
+}
+
+/// As [`scattered`], for a backbone that reads whole windows.
+///
+/// # Errors
+/// As [`fresh`].
+pub fn scattered_windows(config: &WindowConfig, seed: u64) -> Result<WindowBackbone> {
+    config.backbone.check().map_err(Error::Input)?;
+    let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed));
+    WindowBackbone::build(config, |spec| Ok(moved(&config.backbone, spec, &mut draw)))
+}
+
+fn moved(config: &Config, spec: &Spec, draw: &mut Draw) -> Vec<f32> {
+    let scale = if spec.name.ends_with("embedding.weight") { 1.0 } else { 0.1 };
+    let mut values = published(config, spec, draw);
+    values.iter_mut().for_each(|value| *value += (scale * draw.normal()) as f32);
+    values
 }
 
 fn published(config: &Config, spec: &Spec, draw: &mut Draw) -> Vec<f32> {

@@ -28,7 +28,7 @@ pub mod weights;
 pub use device::{Device, RunOptions, Weights};
 pub use digest::{BadDigest, Digest};
 pub use error::{Error, Result, StateError};
-pub use model::{Events, Front, Info, Item, Model, Output};
+pub use model::{Events, Front, Info, Item, Model, Output, WindowModel};
 pub use pool::{Pool, Pooled};
 pub use state::{Options, State};
 pub use unspool_kernels::cpu::keep_freed_memory;

@@ -11,9 +11,11 @@ mod load;
 mod save;
 mod sequence;
 mod values;
+mod windows;
 
 pub(crate) use self::load::SERIES;
 use self::sequence::Feed;
+pub use self::windows::WindowModel;
 use crate::{
     Device, Digest, Error, Pooled, Result, State,
     config::Config,

@@ -11,8 +11,10 @@
 
 mod maths;
 mod mixer;
+mod windows;
 
 use self::maths::{add, gated, linear, norm};
+pub use self::windows::ReferenceWindows;
 use crate::{
     Error, Result,
     config::{Config, NormKind},

@@ -3,8 +3,10 @@
 //! In f32 everywhere but where training checks its gradients in f64; gradients have the same form.
 
 mod layout;
+mod windows;
 
 pub use layout::{Spec, specs};
+pub use windows::{WindowBackbone, WindowLayer};
 
 /// A linear map `y = W x + b`.
 #[derive(Clone, Debug, PartialEq)]

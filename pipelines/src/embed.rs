@@ -15,7 +15,7 @@ use unspool_model::{Front, Model, Options, Output, Pool, Pooled, State};
 use self::table::{Span, Table};
 pub use self::{
     pooling::{ParsePoolingError, Pooling},
-    spans::{EmbedSpans, Feature, FeatureSpans, SpanOptions, Spans},
+    spans::{EmbedSpans, Feature, FeatureSpans, Reader, SpanOptions, Spans},
 };
 use crate::{
     End, Error, Job, Result, Scheduler, Sequence, Step, Worker,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use unspool_model::{Front, Model, Options};
+use unspool_model::{Front, Info, Model, Options};
 use unspool_pipelines::{
     Embed, EmbedOptions, Job, Pooling,
-    embed::{EmbedSpans, FeatureSpans, SpanOptions, Spans},
+    embed::{EmbedSpans, FeatureSpans, Reader, SpanOptions, Spans},
 };
 
 use crate::{
@@ -29,23 +29,27 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
     if kind == Kind::Series {
         of_series(&args)?;
     }
-    let model = match (&args.model, kind) {
-        (None, Kind::Reads) => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
-        (dir, _) => model::load(dir.as_deref(), &args.run)?,
+    let reader: Reader = match (&args.model, kind) {
+        (None, Kind::Reads) => {
+            model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run).into()
+        }
+        (None, _) => model::load(None, &args.run)?.into(),
+        (Some(dir), _) => model::reader(dir, &args.run)?,
     };
-    fits(&model, kind)?;
-    if !model.info().trained && !args.run.quiet {
-        say(&format!("note: the model {} is untrained: its embeddings mean little", model.info().name));
+    let info = reader.info();
+    fits(info, kind)?;
+    if !info.trained && !args.run.quiet {
+        say(&format!("note: the model {} is untrained: its embeddings mean little", info.name));
     }
-    let layer = args.layer.unwrap_or(model.info().config.layers);
+    let layer = args.layer.unwrap_or(info.config.layers);
     let pool = if args.features.is_some() { "features".to_owned() } else { args.pool.to_string() };
     let said = [("command", "embed".to_owned()), ("pool", pool), ("layer", layer.to_string())];
-    let metadata = run::metadata(&model, &said);
+    let metadata = run::metadata_of(info, &said);
     let inputs = match kind {
         Kind::Reads => Inputs::reads(args.inputs.clone(), &args.reads),
         Kind::Series | Kind::Variants => Inputs::series(&args.inputs, &args.columns)?,
     };
-    let job = job(model, &args)?;
+    let job = job(reader, &args)?;
     run::run(Plan { job, paths: args.inputs, inputs, output: Some(args.output), metadata }, &args.run)
 }
 
@@ -60,24 +64,33 @@ fn of_series(args: &EmbedArgs) -> Result<()> {
 }
 
 /// The job that was asked for.
-fn job(model: Arc<Model>, args: &EmbedArgs) -> Result<Box<dyn Job>> {
-    let pack_tokens = model::batch_tokens(&args.run, &model);
-    if args.both_strands || args.features.is_some() {
-        let options =
-            SpanOptions { spans: spans(args)?, both_strands: args.both_strands, layer: args.layer, pack_tokens };
-        return Ok(Box::new(EmbedSpans::new(model, options)?));
-    }
+fn job(reader: Reader, args: &EmbedArgs) -> Result<Box<dyn Job>> {
+    let pack_tokens = model::batch_tokens_of(&args.run, reader.info());
+    let model = match reader {
+        Reader::Carried(model) if !args.both_strands && args.features.is_none() => model,
+        reader => {
+            let spans = spans(&reader, args)?;
+            let options = SpanOptions { spans, both_strands: args.both_strands, layer: args.layer, pack_tokens };
+            return Ok(Box::new(EmbedSpans::new(reader, options)?));
+        }
+    };
     let max_sequences = max_sequences(&model, args)?;
     let options = EmbedOptions { pooling: args.pool, layer: args.layer, pack_tokens, max_sequences };
     Ok(Box::new(Embed::new(model, options)?))
 }
 
-/// The parts of records that have an embedding each, where they are features or of both strands.
-fn spans(args: &EmbedArgs) -> Result<Spans> {
+/// The parts of records that have an embedding each, where no rows are given out as they come.
+fn spans(reader: &Reader, args: &EmbedArgs) -> Result<Spans> {
     match (&args.features, args.pool) {
         (None, Pooling::Mean) => Ok(Spans::Record),
         (None, Pooling::Window(len)) => Ok(Spans::Window(len.get())),
-        (None, other) => Err(Error::Usage(format!("--both-strands gives means: --pool mean or window:N, not {other}"))),
+        (None, other) => {
+            let why = match reader {
+                Reader::Carried(_) => "--both-strands gives means".to_owned(),
+                Reader::Windows(model) => format!("{} reads whole windows and gives means", model.info().name),
+            };
+            Err(Error::Usage(format!("{why}: --pool mean or window:N, not {other}")))
+        }
         (Some(path), Pooling::Mean) => {
             let features = FeatureSpans::read(path, &args.feature_types)?;
             let features = if args.reads.region.is_some() { features.of_a_part() } else { features };
@@ -88,9 +101,9 @@ fn spans(args: &EmbedArgs) -> Result<Spans> {
 }
 
 /// Refuses a model that eats something else than the inputs hold.
-fn fits(model: &Model, kind: Kind) -> Result<()> {
-    let name = &model.info().name;
-    let problem = match (model.info().front, kind) {
+fn fits(info: &Info, kind: Kind) -> Result<()> {
+    let name = &info.name;
+    let problem = match (info.front, kind) {
         (Front::Dna, Kind::Reads) | (Front::Series, Kind::Series) => return Ok(()),
         (_, Kind::Variants) => "variants have scores, not embeddings: `unspool score`".into(),
         (Front::Tokens, _) => {

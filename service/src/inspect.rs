@@ -13,8 +13,8 @@ use unspool_ingest::{
     variants::{self, VariantOptions},
 };
 use unspool_model::{
-    Front, Model, Options,
-    config::MixerConfig,
+    Front, Model, Options, WindowModel,
+    config::{Config, Join, MixerConfig, Strands},
     device::{self, DeviceError},
 };
 use unspool_pipelines::state_bytes;
@@ -41,8 +41,13 @@ pub(crate) fn run(args: InspectArgs) -> Result<()> {
     let facts = match args.path.as_deref() {
         Some(path) if !path.is_dir() => file(path, &args)?,
         dir => {
-            let model = crate::model::open(dir, crate::model::options(args.device, None))?;
-            let mut facts = describe(&model)?;
+            let options = crate::model::options(args.device, None);
+            let mut facts = match (crate::model::open(dir, options), dir) {
+                (Err(Error::Model(unspool_model::Error::ReadsWindows { .. })), Some(dir)) => {
+                    windows(&WindowModel::load(dir, options)?)
+                }
+                (model, _) => describe(&model?)?,
+            };
             facts.extend(cards());
             facts
         }
@@ -101,12 +106,6 @@ fn describe(model: &Model) -> Result<Facts> {
         (Front::Series, Some(shape)) => format!("series, in patches of {} values", shape.patch),
         _ => "token ids".to_owned(),
     };
-    let mixer = match config.mixer {
-        MixerConfig::Mamba1 { d_in, n, k, .. } => format!("Mamba-1, inner width {d_in}, n {n}, k {k}"),
-        MixerConfig::Mamba2 { d_in, n, k, heads, head_dim, .. } => {
-            format!("Mamba-2, inner width {d_in}, n {n}, k {k}, {heads} heads of {head_dim}")
-        }
-    };
     let pooled = Options { layers: vec![config.layers], pools: true, ..Options::default() };
     let bytes = |options: &Options| state_bytes(model, options).map(|bytes| HumanBytes(bytes as u64));
     let trained = if info.trained { "yes" } else { "no: its weights are random" };
@@ -115,7 +114,7 @@ fn describe(model: &Model) -> Result<Facts> {
         ("model", info.name.clone()),
         ("trained", trained.to_owned()),
         ("input", eats),
-        ("backbone", format!("{} layers of width {}: {mixer}", config.layers, config.d)),
+        ("backbone", backbone(config)),
         ("state", state),
     ];
     if let Some(shape) = model.series_shape() {
@@ -129,6 +128,43 @@ fn describe(model: &Model) -> Result<Facts> {
     facts.push(("digest", info.digest.to_string()));
     facts.extend([("device", crate::model::place(model)), ("route", info.route.to_string())]);
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// What a model that reads whole windows says of itself.
+fn windows(model: &WindowModel) -> Facts {
+    let (info, config) = (model.info(), model.config());
+    let directions = match config.directions {
+        Some(Join::Add) => "both ways, added",
+        Some(Join::Multiply) => "both ways, multiplied",
+        None => "forwards",
+    };
+    let strands = match config.strands {
+        Strands::One => "one strand (Caduceus-Ph)",
+        Strands::Both { .. } => "both strands through the same weights (Caduceus-PS)",
+    };
+    let most = HumanCount(WindowModel::MOST_BASES as u64);
+    let facts = [
+        ("model", info.name.clone()),
+        ("input", format!("DNA, one token a base, in whole windows of at most {most} bases")),
+        ("reads", format!("{directions}, {strands}")),
+        ("backbone", format!("{}; rows of width {}", backbone(&info.config), model.width())),
+        ("state", "none: it cannot stream, score or forecast; `unspool embed` runs it".into()),
+        ("digest", info.digest.to_string()),
+        ("device", info.device.to_string()),
+        ("route", info.route.to_string()),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// The shape of a backbone.
+fn backbone(config: &Config) -> String {
+    let mixer = match config.mixer {
+        MixerConfig::Mamba1 { d_in, n, k, .. } => format!("Mamba-1, inner width {d_in}, n {n}, k {k}"),
+        MixerConfig::Mamba2 { d_in, n, k, heads, head_dim, .. } => {
+            format!("Mamba-2, inner width {d_in}, n {n}, k {k}, {heads} heads of {head_dim}")
+        }
+    };
+    format!("{} layers of width {}: {mixer}", config.layers, config.d)
 }
 
 /// The GPUs of this machine.

@@ -2,11 +2,12 @@
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
-use unspool_model::{Model, Options, RunOptions, cpu::CpuOptions, device::Device, encoder::Route};
+use unspool_model::{Info, Model, Options, RunOptions, WindowModel, cpu::CpuOptions, device::Device, encoder::Route};
+use unspool_pipelines::embed::Reader;
 
 use crate::{
     args::{DeviceArgs, RunArgs},
-    error::Result,
+    error::{Error, Result},
     progress::say,
 };
 
@@ -19,6 +20,39 @@ const STATES_BYTES: usize = 4 << 30;
 /// When the device is not in this build or not in this machine, or the model cannot be loaded.
 pub(crate) fn load(dir: Option<&Path>, args: &RunArgs) -> Result<Arc<Model>> {
     Ok(ready(open(dir, options(args.device, args.threads))?, args))
+}
+
+/// As [`load`], of a directory that may also hold a model that reads whole windows.
+///
+/// # Errors
+/// As there.
+pub(crate) fn reader(dir: &Path, args: &RunArgs) -> Result<Reader> {
+    let options = options(args.device, args.threads);
+    match open(Some(dir), options) {
+        Err(error) => windows_instead(error, dir, options),
+        Ok(model) => Ok(ready(model, args).into()),
+    }
+}
+
+/// As [`by_name`], of a directory that may also hold a model that reads whole windows.
+///
+/// # Errors
+/// As there.
+pub(crate) fn reader_by_name(name: &str, options: RunOptions) -> Result<Reader> {
+    match by_name(Some(name), options) {
+        Err(error) => windows_instead(error, Path::new(name), options),
+        Ok(model) => Ok(Arc::new(model).into()),
+    }
+}
+
+/// The model that reads whole windows, where it was for that that it could not be loaded.
+fn windows_instead(error: Error, dir: &Path, options: RunOptions) -> Result<Reader> {
+    match error {
+        Error::Model(unspool_model::Error::ReadsWindows { .. }) => {
+            Ok(Arc::new(WindowModel::load(dir, options)?).into())
+        }
+        other => Err(other),
+    }
 }
 
 /// Says of a model what its user should know.
@@ -57,12 +91,21 @@ pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> 
 
 /// Tokens of a batch: as asked for, or as many as suit the model's device.
 pub(crate) fn batch_tokens(args: &RunArgs, model: &Model) -> usize {
-    args.batch_tokens.map_or_else(|| suitable_tokens(model), NonZeroUsize::get)
+    batch_tokens_of(args, model.info())
+}
+
+/// As [`batch_tokens`], of any kind of model.
+pub(crate) fn batch_tokens_of(args: &RunArgs, info: &Info) -> usize {
+    args.batch_tokens.map_or_else(|| tokens_on(info.device), NonZeroUsize::get)
 }
 
 /// Tokens of a batch that suit the model's device.
 pub(crate) fn suitable_tokens(model: &Model) -> usize {
-    if let Device::Cuda(_) = model.info().device { 131_072 } else { 2048 }
+    tokens_on(model.info().device)
+}
+
+fn tokens_on(device: Device) -> usize {
+    if let Device::Cuda(_) = device { 131_072 } else { 2048 }
 }
 
 /// How a model runs.

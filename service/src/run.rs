@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::runtime::{Builder, Runtime};
-use unspool_model::Model;
+use unspool_model::{Info, Model};
 use unspool_pipelines::{Cancel, CsvSink, Destination, FileSink, Job, Pipeline, Sink, Summary};
 
 use crate::{
@@ -140,7 +140,11 @@ fn signals() -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal
 
 /// What an output says of the model and the request. What cannot change a result is not named.
 pub(crate) fn metadata(model: &Model, options: &[(&str, String)]) -> Vec<(String, String)> {
-    let info = model.info();
+    metadata_of(model.info(), options)
+}
+
+/// As [`metadata`], of any kind of model.
+pub(crate) fn metadata_of(info: &Info, options: &[(&str, String)]) -> Vec<(String, String)> {
     let mut metadata = vec![
         ("unspool.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("unspool.model.name".to_owned(), info.name.clone()),

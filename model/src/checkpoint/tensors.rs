@@ -77,25 +77,42 @@ impl<'a> Tensors<'a> {
     /// # Errors
     /// When it is missing, of another shape or type, cannot be read, or holds a value that is not finite in f32.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let wrong = |found: String| Error::Tensor { name: name.to_owned(), expected: shape.to_vec(), found };
+        let (dtype, bytes) = self.bytes(name, shape, &[Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::F64])?;
+        let values = decode(dtype, &bytes);
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(wrong((name, shape), format!("value {at} is {}, not a finite number in f32", values[at])));
+        }
+        self.entries.remove(name);
+        Ok(values)
+    }
+
+    /// As [`Tensors::take`], for whole numbers: stored they are i64.
+    ///
+    /// # Errors
+    /// When it is missing, of another shape or type, or cannot be read.
+    pub fn take_integers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
+        let (_, bytes) = self.bytes(name, shape, &[Dtype::I64])?;
+        self.entries.remove(name);
+        Ok(bytes.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
+    }
+
+    /// A tensor's type and bytes, of the types that are looked for.
+    fn bytes(&mut self, name: &str, shape: &[usize], types: &[Dtype]) -> Result<(Dtype, Vec<u8>)> {
+        let wrong = |found: String| wrong((name, shape), found);
         let (source, entry) = self.entries.get(name).ok_or_else(|| wrong("no tensor of this name".into()))?;
         if entry.shape != shape {
             return Err(wrong(format!("{:?}", entry.shape)));
         }
-        if !matches!(entry.dtype, Dtype::BF16 | Dtype::F16 | Dtype::F32 | Dtype::F64) {
-            return Err(wrong(format!("values of type {}, not BF16, F16, F32 or F64", entry.dtype)));
+        if !types.contains(&entry.dtype) {
+            let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+            return Err(wrong(format!("values of type {}, not one of {}", entry.dtype, types.join(", "))));
         }
         let (path, source) = &mut self.sources[*source];
         let bytes = source.read(entry).map_err(|error| {
             let problem = format!("tensor '{name}' cannot be read: {error}");
             Error::Weights { path: path.clone(), problem }
         })?;
-        let values = decode(entry.dtype, &bytes);
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(wrong(format!("value {at} is {}, not a finite number in f32", values[at])));
-        }
-        self.entries.remove(name);
-        Ok(values)
+        Ok((entry.dtype, bytes))
     }
 
     /// As [`Tensors::take`], or None where there is no tensor of this name.
@@ -116,6 +133,11 @@ impl<'a> Tensors<'a> {
         }
         Err(Error::UnknownTensors { names: self.entries.into_keys().collect() })
     }
+}
+
+/// A tensor is not what is expected.
+fn wrong((name, expected): (&str, &[usize]), found: String) -> Error {
+    Error::Tensor { name: name.to_owned(), expected: expected.to_vec(), found }
 }
 
 impl Source<'_> {

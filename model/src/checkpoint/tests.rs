@@ -147,7 +147,7 @@ fn wrong_tensors_are_refused_by_name() {
     let bytes = ::safetensors::serialize([("count", whole)], None).unwrap();
     let mut tensors = Checkpoint::from_bytes(&tiny().to_json().unwrap().to_string(), &bytes).unwrap().tensors;
     let error = tensors.take("count", &[1]).unwrap_err().to_string();
-    assert_eq!(error, "tensor 'count': expected shape [1], found values of type I64, not BF16, F16, F32 or F64");
+    assert_eq!(error, "tensor 'count': expected shape [1], found values of type I64, not one of BF16, F16, F32, F64");
 }
 
 #[test]

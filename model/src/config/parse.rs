@@ -1,5 +1,6 @@
 //! From a model's config.json to one normalised configuration.
 
+mod caduceus;
 mod mamba_ssm;
 mod transformers;
 
@@ -8,10 +9,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    Config,
+    Config, WindowConfig,
     json::{self, Keys},
 };
-use crate::Result;
+use crate::{Error, Result};
 
 /// Largest width that is believed.
 const WIDTHS: usize = 1 << 20;
@@ -54,11 +55,12 @@ impl ModelConfig {
     ///
     /// # Errors
     /// When it is not JSON, a key is missing or has a wrong value (the error names it), or the model is of a kind that
-    /// cannot be run here: layers of attention, Mamba-3, Caduceus, another architecture.
+    /// cannot be run here: layers of attention, Mamba-3, another architecture; and that of a model that reads whole windows
+    /// ([`WindowConfig::parse`] reads those).
     pub fn parse(text: &str, file: &Path) -> Result<Self> {
         let object = json::parse(text, file)?;
         let keys = Keys::new(file, &object);
-        let format = format(&keys)?;
+        let format = format(&keys, file)?;
         let backbone = match format {
             Format::MambaSsm => mamba_ssm::config(&keys)?,
             Format::Mamba | Format::FalconMamba => transformers::mamba(&keys, format)?,
@@ -71,7 +73,21 @@ impl ModelConfig {
     }
 }
 
-fn format(keys: &Keys<'_>) -> Result<Format> {
+impl WindowConfig {
+    /// Parses a Caduceus config.json; `file` names it in errors.
+    ///
+    /// # Errors
+    /// When it is not one, a key is missing or has a wrong value, or its tokens are laid out in an unknown way.
+    pub fn parse(text: &str, file: &Path) -> Result<Self> {
+        let object = json::parse(text, file)?;
+        let keys = Keys::new(file, &object);
+        let config = caduceus::config(&keys)?;
+        config.backbone.check().map_err(|problem| keys.problem(problem))?;
+        Ok(config)
+    }
+}
+
+fn format(keys: &Keys<'_>, file: &Path) -> Result<Format> {
     let has = |key| keys.get(key).is_some();
     match keys.text("model_type")? {
         Some("mamba") if has("d_model") && !has("hidden_size") && has("patch_len") => Ok(Format::Series),
@@ -79,10 +95,7 @@ fn format(keys: &Keys<'_>) -> Result<Format> {
         Some("mamba") => Ok(Format::Mamba),
         Some("falcon_mamba") => Ok(Format::FalconMamba),
         Some("mamba2") => Ok(Format::Mamba2),
-        Some("caduceus") => Err(keys.problem(
-            "'model_type' is \"caduceus\": such models read both ways, so that no state can be carried; not supported"
-                .into(),
-        )),
+        Some("caduceus") => Err(Error::ReadsWindows { path: file.to_owned() }),
         Some(other) => Err(keys.problem(format!(
             "'model_type' {other:?} is not supported; expected \"mamba\", \"falcon_mamba\" or \"mamba2\""
         ))),

@@ -94,13 +94,14 @@ impl<T> Backbone<T> {
     }
 }
 
-struct Builder<'a, F> {
-    config: &'a Config,
-    tensor: F,
+/// Asks for a backbone's tensors, one part at a time.
+pub(super) struct Builder<'a, F> {
+    pub(super) config: &'a Config,
+    pub(super) tensor: F,
 }
 
 impl<T, F: FnMut(&Spec) -> Result<Vec<T>>> Builder<'_, F> {
-    fn take(&mut self, name: String, shape: &[usize]) -> Result<Vec<T>> {
+    pub(super) fn take(&mut self, name: String, shape: &[usize]) -> Result<Vec<T>> {
         (self.tensor)(&Spec { name, shape: shape.to_vec() })
     }
 
@@ -112,7 +113,7 @@ impl<T, F: FnMut(&Spec) -> Result<Vec<T>>> Builder<'_, F> {
         Ok(Layer { norm, mixer, mlp })
     }
 
-    fn norm(&mut self, at: &str) -> Result<Norm<T>> {
+    pub(super) fn norm(&mut self, at: &str) -> Result<Norm<T>> {
         let d = self.config.d;
         let weight = self.take(format!("{at}.weight"), &[d])?;
         let biased = self.config.norm == NormKind::Layer;
@@ -132,7 +133,7 @@ impl<T, F: FnMut(&Spec) -> Result<Vec<T>>> Builder<'_, F> {
         Ok(Conv { weight, bias: biased.then(|| self.take(format!("{at}.conv1d.bias"), &[channels])).transpose()? })
     }
 
-    fn mixer(&mut self, at: &str) -> Result<Mixer<T>> {
+    pub(super) fn mixer(&mut self, at: &str) -> Result<Mixer<T>> {
         let (d, linear_bias) = (self.config.d, self.config.linear_bias);
         match self.config.mixer {
             MixerConfig::Mamba1 { d_in, n, r, .. } => Ok(Mixer::Mamba1 {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use unspool_model::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, WindowCheckpoint},
     config::Config,
-    cpu::{CpuEncoder, CpuOptions},
-    encoder::{Encoder, Input, Packed},
-    reference::ReferenceEncoder,
+    cpu::{CpuEncoder, CpuOptions, CpuWindows},
+    encoder::{Encoder, Input, Packed, Route, WindowEncoder},
+    reference::{ReferenceEncoder, ReferenceWindows},
     weights::Backbone,
 };
 
@@ -38,6 +38,10 @@ const CASES: [&str; 12] = [
     "d-mamba2-norm-first",
 ];
 
+/// Models that read whole windows.
+const WINDOW_CASES: [&str; 5] =
+    ["f-caduceus-ph", "f-caduceus-ph-odd", "f-caduceus-ps", "f-caduceus-ps-forward", "f-caduceus-ps-odd"];
+
 /// What the published implementation made of the tokens.
 struct Golden {
     tokens: Vec<u32>,
@@ -62,16 +66,26 @@ fn golden(case: &str) -> Golden {
 }
 
 fn check(encoder: &dyn Encoder, case: &str) {
-    let Golden { tokens, hidden_states } = golden(case);
+    let golden = golden(case);
     let taps: Vec<usize> = (0..=encoder.config().layers).collect();
-    assert_eq!(hidden_states.len(), taps.len(), "{case}");
-    let batch = Packed { input: Input::Tokens(&tokens), offsets: &[0, tokens.len()] };
+    let batch = Packed { input: Input::Tokens(&golden.tokens), offsets: &[0, golden.tokens.len()] };
     let found = encoder.encode(&batch, &mut [&mut encoder.fresh()], &taps).unwrap();
-    for (tap, (found, expected)) in found.iter().zip(&hidden_states).enumerate() {
+    agree(&found, &golden, (case, encoder.route()));
+}
+
+fn check_windows(encoder: &dyn WindowEncoder, case: &str) {
+    let golden = golden(case);
+    let taps: Vec<usize> = (0..=encoder.config().backbone.layers).collect();
+    let found = encoder.encode_window(&golden.tokens, &[0, golden.tokens.len()], &taps).unwrap();
+    agree(&found, &golden, (case, encoder.route()));
+}
+
+fn agree(found: &[Vec<f32>], golden: &Golden, (case, route): (&str, &Route)) {
+    assert_eq!(golden.hidden_states.len(), found.len(), "{case}");
+    for (tap, (found, expected)) in found.iter().zip(&golden.hidden_states).enumerate() {
         assert_eq!(found.len(), expected.len(), "{case}");
         let rms = (expected.iter().map(|value| value * value).sum::<f32>() / expected.len() as f32).sqrt();
         let difference = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        let route = encoder.route();
         assert!(difference <= TOLERANCE * rms, "{case}, layer {tap} on {route}: {difference} of {rms}");
         eprintln!("{case}, layer {tap} on {route}: {:.1e}", difference / rms);
     }
@@ -91,10 +105,21 @@ fn every_format_agrees_with_its_publisher() {
 }
 
 #[test]
+fn models_of_whole_windows_agree_with_their_publisher() {
+    for case in WINDOW_CASES {
+        let open = || WindowCheckpoint::open(&dir(case)).unwrap();
+        let (config, weights) = (open().config, open().backbone().unwrap());
+        let fast = CpuWindows::new(config.clone(), &weights, CpuOptions::default()).unwrap();
+        check_windows(&fast, case);
+        check_windows(&ReferenceWindows::new(config, weights), case);
+    }
+}
+
+#[test]
 fn every_folder_is_a_case() {
     let folders = std::fs::read_dir(dir("")).unwrap().map(Result::unwrap);
     let folders = folders.filter(|entry| entry.path().join("config.json").exists());
     let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, CASES);
+    assert_eq!(names, [&CASES[..], &WINDOW_CASES].concat());
 }

@@ -4,6 +4,7 @@
 //! has a sum of its own, so that memory grows with the spans and not with the width times the length.
 
 mod features;
+mod reader;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -15,13 +16,19 @@ use std::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
-use unspool_model::{Events, Front, Item, Model, Options, Pool, Pooled};
+use unspool_model::{Options, Pool};
 
-pub use self::features::{Feature, FeatureSpans};
-use self::record::{Part, Strand, Strands, Whole};
+pub use self::{
+    features::{Feature, FeatureSpans},
+    reader::Reader,
+};
+use self::{
+    reader::Reading,
+    record::{Part, Strands, Whole},
+};
 use super::table::{Span, Table};
 use crate::{
-    End, Error, Job, Result, Sequence, Step,
+    End, Job, Result, Sequence, Step,
     chunk::Events as ChunkEvents,
     featurise::{ReadsFeaturiser, Record},
 };
@@ -58,7 +65,7 @@ pub struct SpanOptions {
 /// spans of a record by their place. Rows of features also have `name`, `kind` and `strand`; of a feature that is not
 /// wholly in its record there is the part that is.
 pub struct EmbedSpans {
-    model: Arc<Model>,
+    reader: Reader,
     options: SpanOptions,
     layer: usize,
     featuriser: ReadsFeaturiser,
@@ -74,27 +81,24 @@ impl EmbedSpans {
     /// A job for reads and contigs.
     ///
     /// # Errors
-    /// When the model is not for DNA, or has no such layer.
-    pub fn new(model: Arc<Model>, options: SpanOptions) -> Result<Self> {
-        let info = model.info();
-        if info.front != Front::Dna {
-            let problem = format!("{} is not for DNA: features and strands are of DNA alone", info.name);
-            return Err(Error::Rows(problem));
-        }
+    /// When the model is not for DNA, has no such layer, or cannot read windows of that length.
+    pub fn new(model: impl Into<Reader>, options: SpanOptions) -> Result<Self> {
+        let reader = model.into();
+        let info = reader.info();
         let layer = options.layer.unwrap_or(info.config.layers);
-        model.open(&wanted(layer))?;
+        reader.check(&options, layer)?;
         let spans = match &options.spans {
             Spans::Record => "mean".to_owned(),
             Spans::Window(len) => format!("window:{len}"),
             Spans::Features(_) => "features".to_owned(),
         };
         let pooling = if options.both_strands { format!("{spans}, both strands") } else { spans };
-        let mut table = Table::new(info.config.d, layer, pooling, info.digest.to_string());
+        let mut table = Table::new(reader.width(), layer, pooling, info.digest.to_string());
         if let Spans::Features(_) = options.spans {
             table = table.of_features();
         }
         let (featuriser, open, waiting) = (ReadsFeaturiser::default(), HashMap::new(), VecDeque::new());
-        Ok(Self { model, options, layer, featuriser, open, waiting, table, met: BTreeMap::new() })
+        Ok(Self { reader, options, layer, featuriser, open, waiting, table, met: BTreeMap::new() })
     }
 
     /// The parts of a record of so many bases, by their place; counted from the record's own start.
@@ -141,31 +145,6 @@ impl EmbedSpans {
         }
         pack
     }
-
-    /// The mean of each part of each record that is wanted of a strand: `[records][parts]`.
-    fn strand(&self, pack: &[Whole], backward: bool) -> Result<Vec<Vec<Pooled>>> {
-        let width = self.model.info().config.d;
-        let mut strands = vec![];
-        for whole in pack {
-            let state = self.model.open(&wanted(self.layer))?;
-            let means = vec![Pooled::new(width); whole.parts.len()];
-            strands.push(Strand { tokens: whole.tokens(backward)?, done: 0, state, means });
-        }
-        let most = self.options.pack_tokens.max(1);
-        while strands.iter().any(|strand| strand.done < strand.tokens.len()) {
-            let pieces: Vec<usize> =
-                strands.iter().map(|strand| (strand.tokens.len() - strand.done).min(most)).collect();
-            let items = strands.iter_mut().zip(&pieces).map(|(strand, piece)| {
-                let events = Events::Tokens(&strand.tokens[strand.done..strand.done + piece]);
-                Item { state: &mut strand.state, events }
-            });
-            let outputs = self.model.append(&mut items.collect::<Vec<_>>())?;
-            for (((strand, whole), output), piece) in strands.iter_mut().zip(pack).zip(&outputs).zip(pieces) {
-                strand.take(whole, (&output.rows[0], width), (piece, backward));
-            }
-        }
-        Ok(strands.into_iter().map(|strand| strand.means).collect())
-    }
 }
 
 fn wanted(layer: usize) -> Options {
@@ -178,7 +157,7 @@ impl Job for EmbedSpans {
     }
 
     fn push(&mut self, rows: &RecordBatch) -> Result<Vec<Reject>> {
-        let found = self.featuriser.featurise(rows)?;
+        let mut found = self.featuriser.featurise(rows)?;
         self.open.extend(found.begun.into_iter().map(|record| (record.sequence, (record, vec![]))));
         for chunk in found.chunks {
             let Some((_, bases)) = self.open.get_mut(&chunk.sequence) else { continue };
@@ -190,7 +169,10 @@ impl Job for EmbedSpans {
                 End::Complete => {
                     let Some((record, bases)) = self.open.remove(&chunk.sequence) else { continue };
                     let parts = self.parts(&record, bases.len() as u64);
-                    self.waiting.push_back(Whole { record, bases, parts });
+                    match self.reader.refuses(&self.options.spans, (&record.place(), bases.len())) {
+                        Some(reject) if !parts.is_empty() => found.rejects.push(reject),
+                        _ => self.waiting.push_back(Whole { record, bases, parts }),
+                    }
                 }
                 End::Broken => drop(self.open.remove(&chunk.sequence)),
             }
@@ -215,7 +197,11 @@ impl Job for EmbedSpans {
         if pack.is_empty() {
             return Ok(None);
         }
-        let strands = [self.strand(&pack, false)?, self.strand(&pack, true)?];
+        let strand = |backward| {
+            let reading = Reading { layer: self.layer, pack_tokens: self.options.pack_tokens, backward };
+            self.reader.strand(&pack, &self.options.spans, reading)
+        };
+        let strands = [strand(false)?, strand(true)?];
         let mut events = 0;
         for (i, whole) in pack.iter().enumerate() {
             events += if whole.parts.is_empty() { 0 } else { whole.bases.len() as u64 };

@@ -1,12 +1,14 @@
 //! `unspool eval genomics`.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
-use unspool_model::Model;
-use unspool_pipelines::eval::genomics::{
-    BitsPerBase, Columns, MOST_ORDER, Probed, TASKS, Task, bits_per_base, probe, published::FROZEN, random_twin,
+use unspool_pipelines::{
+    embed::Reader,
+    eval::genomics::{
+        BitsPerBase, Columns, MOST_ORDER, Probed, TASKS, Task, bits_per_base, probe, published::FROZEN, random_twin,
+    },
 };
 
 use crate::{
@@ -55,14 +57,19 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
     }
     let options = model::options(args.device, args.threads);
     let named = Some(args.model.as_str()).filter(|name| *name != "none");
-    let model = named.map(|name| model::by_name(Some(name), options)).transpose()?;
-    if let Some(warning) = model.as_ref().and_then(model::fell_back) {
+    let model = named.map(|name| model::reader_by_name(name, options)).transpose()?;
+    // A model that reads whole windows tells no next base, and its twin would be one too.
+    let carried = match &model {
+        Some(Reader::Carried(model)) => Some(&**model),
+        _ => None,
+    };
+    if let Some(warning) = carried.and_then(model::fell_back) {
         say(&format!("warning: {warning}"));
     }
-    let random = model.as_ref().map(|model| random_twin(model, options)).transpose()?;
-    let bits = bits_per_base(&args.dir, model.as_ref(), args.order.into())?;
+    let random = carried.map(|model| random_twin(model, options)).transpose()?;
+    let bits = bits_per_base(&args.dir, carried, args.order.into())?;
     print(&bits_text(&bits))?;
-    let models: Vec<&Model> = model.iter().chain(&random).collect();
+    let models: Vec<Reader> = model.into_iter().chain(random.map(|model| Arc::new(model).into())).collect();
     let mut table: Vec<(Task, Columns)> = vec![];
     for named in tasks {
         let begun = Instant::now();
@@ -107,7 +114,7 @@ fn bits_text(bits: &BitsPerBase) -> String {
 type Row = (String, Vec<Option<f64>>);
 
 /// AUC and MCC: a row for each kind of features, a column for each task.
-fn text(table: &[(Task, Columns)], models: &[&Model]) -> String {
+fn text(table: &[(Task, Columns)], models: &[Reader]) -> String {
     let mut text = String::new();
     for (name, of) in [("AUC", (|p| p.test.auc) as fn(&Probed) -> f64), ("MCC", |p| p.test.mcc)] {
         let score = |probed: &dyn Fn(&Columns) -> Probed| -> Vec<Option<f64>> {
@@ -154,7 +161,7 @@ fn short(name: &str) -> String {
     name.replace("notata", "no").replace("human_", "").replace("_150", "").chars().take(8).collect()
 }
 
-fn figures(bits: &BitsPerBase, table: &[(Task, Columns)], models: &[&Model]) -> Value {
+fn figures(bits: &BitsPerBase, table: &[(Task, Columns)], models: &[Reader]) -> Value {
     let scores = |probed: &Probed| {
         let (layer, c) = probed.chosen.unzip();
         json!({"auc": probed.test.auc, "mcc": probed.test.mcc, "layer": layer, "c": c})

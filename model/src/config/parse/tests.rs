@@ -190,7 +190,8 @@ fn bad_files_are_refused_by_name() {
     );
     check(
         r#"{"model_type": "caduceus", "d_model": 256}"#,
-        "'model_type' is \"caduceus\": such models read both ways, so that no state can be carried; not supported",
+        "a Caduceus model reads whole windows, both ways: it cannot carry a state, stream, score or forecast; \
+         `unspool embed --pool mean` or `--pool window:N` runs it",
     );
     let (mamba, original) = (r#"{"model_type": "mamba", "hidden_size": 32"#, r#"{"d_model": 32, "n_layer": 1"#);
     let mamba2 =

@@ -1,6 +1,8 @@
-//! A record, its parts, and its strands on their way through the model.
+//! A record, its parts, and its strands.
 
-use unspool_model::{Pooled, State, dna};
+use std::ops::Range;
+
+use unspool_model::dna;
 
 use crate::{Error, Result, featurise::Record};
 
@@ -39,48 +41,30 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// The tokens of a strand, up to the last one that any part needs.
+    /// The tokens of a strand; none where no part needs it.
     pub(super) fn tokens(&self, backward: bool) -> Result<Vec<u32>> {
-        let needed = self.parts.iter().filter(|part| part.strands.has(backward));
-        let needed = needed.map(|part| self.places(part, backward).1).max().unwrap_or(0);
-        if needed == 0 {
+        if !self.parts.iter().any(|part| part.strands.has(backward)) {
             return Ok(vec![]);
         }
         let mut tokens = dna::tokens(&self.bases).map_err(|bad| Error::Rows(bad.to_string()))?;
         if backward {
             dna::reverse_complement(&mut tokens);
         }
-        tokens.truncate(needed);
         Ok(tokens)
     }
 
-    /// The places of a part among the tokens of a strand.
-    fn places(&self, part: &Part, backward: bool) -> (usize, usize) {
-        // Places in a record are at most its length, which is a usize.
-        let (first, last, len) = (part.from as usize, part.to as usize, self.bases.len());
-        if backward { (len - last, len - first) } else { (first, last) }
-    }
-}
-
-/// A record's strand on its way through the model.
-pub(super) struct Strand {
-    pub(super) tokens: Vec<u32>,
-    pub(super) done: usize,
-    pub(super) state: State,
-    pub(super) means: Vec<Pooled>,
-}
-
-impl Strand {
-    /// Adds the next hidden rows to the parts that they lie in.
-    pub(super) fn take(&mut self, whole: &Whole, (rows, width): (&[f32], usize), (piece, backward): (usize, bool)) {
-        let (from, to) = (self.done, self.done + piece);
-        for (mean, part) in self.means.iter_mut().zip(&whole.parts).filter(|(_, part)| part.strands.has(backward)) {
-            let (first, last) = whole.places(part, backward);
-            let (first, last) = (first.max(from), last.min(to));
-            if first < last {
-                mean.push(&rows[(first - from) * width..(last - from) * width]);
+    /// The place of each part among the tokens of a strand; an empty one where it does not need it.
+    pub(super) fn places(&self, backward: bool) -> Vec<Range<usize>> {
+        let len = self.bases.len();
+        let place = |part: &Part| {
+            // Places in a record are at most its length, which is a usize.
+            let (first, last) = (part.from as usize, part.to as usize);
+            match (part.strands.has(backward), backward) {
+                (false, _) => 0..0,
+                (true, false) => first..last,
+                (true, true) => len - last..len - first,
             }
-        }
-        self.done = to;
+        };
+        self.parts.iter().map(place).collect()
     }
 }

@@ -45,7 +45,7 @@ pub struct ModelBits {
 /// # Errors
 /// When the genome is not in the folder, or the model is not for DNA or fails.
 pub fn bits_per_base(data: &Path, model: Option<&Model>, order: usize) -> Result<BitsPerBase> {
-    model.map_or(Ok(()), embeddings::check)?;
+    model.map_or(Ok(()), |model| embeddings::check(model.info()))?;
     let path = data.join(GENOME);
     if !path.is_file() {
         let remedy = "name the folder of genomics data, which holds classification/ and genomes/";

@@ -17,7 +17,7 @@ const PACK: usize = 1 << 15;
 /// # Errors
 /// When the model is not for DNA, or fails.
 pub fn classify(model: &Model, sequences: &[Vec<u32>], classes: usize) -> Result<Vec<Vec<f64>>> {
-    embeddings::check(model)?;
+    embeddings::check(model.info())?;
     let options = Options { layers: vec![model.info().config.layers], rows: true, ..Options::default() };
     let mut said = vec![];
     let mut rest = sequences;

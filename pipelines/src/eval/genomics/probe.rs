@@ -4,8 +4,6 @@
 //! notes state. Embeddings are standardised; their layer and then C are chosen by the dev split's AUC, on a thinned training
 //! split.
 
-use unspool_model::Model;
-
 use super::{
     super::Result,
     embeddings,
@@ -15,6 +13,7 @@ use super::{
     score::{Classified, auc},
     task::{Case, Task},
 };
+use crate::embed::Reader;
 
 /// C of the k-mers' regression.
 const KMER_C: f64 = 0.1;
@@ -49,7 +48,7 @@ pub struct Columns {
 ///
 /// # Errors
 /// When a model is not for DNA, or fails.
-pub fn probe(task: &Task, models: &[&Model]) -> Result<Columns> {
+pub fn probe(task: &Task, models: &[Reader]) -> Result<Columns> {
     let parts = [&task.train, &task.dev, &task.test];
     let mut counts = parts.map(|cases| kmers::counts(cases.iter().map(|case| &case.tokens[..])));
     let factors = counts[0].by_maximum();
@@ -69,11 +68,11 @@ fn labels(cases: &[Case]) -> Vec<bool> {
 type Parts<T> = [T; 3];
 
 fn of_model(
-    model: &Model,
+    model: &Reader,
     parts: Parts<&Vec<Case>>,
     (counts, labels): (&Parts<Features>, &Parts<Vec<bool>>),
 ) -> Result<[Probed; 2]> {
-    embeddings::check(model)?;
+    embeddings::check(model.info())?;
     let last = model.info().config.layers;
     let mut layers: Vec<usize> = [last / 4, last / 2, last * 3 / 4, last].into();
     layers.dedup();
