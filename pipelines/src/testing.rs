@@ -30,6 +30,12 @@ pub(crate) fn save_dna_model(dir: &Path) {
     checkpoint::save(dir, &json, &weights.tensors(&config)).expect("writes");
 }
 
+/// A tiny model that reads whole windows, of the published format (a golden of the model's own tests).
+pub(crate) fn window_model(case: &str) -> Arc<unspool_model::WindowModel> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/goldens").join(case);
+    Arc::new(unspool_model::WindowModel::load(&dir, RunOptions::cpu()).expect("loads"))
+}
+
 /// The built-in series model.
 pub(crate) fn series_model() -> Arc<Model> {
     Arc::new(Model::series(RunOptions::cpu()).expect("it is built in"))

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     config::{Config, NormKind},
     init::scattered,
+    weights::WindowBackbone,
 };
 
 fn golden(case: &str) -> PathBuf {
@@ -357,4 +358,87 @@ fn a_layer_norm_has_biases() {
     let weights = scattered(&config, 1).unwrap();
     assert!(weights.tensors(&config).iter().any(|(spec, _)| spec.name == "backbone.norm_f.bias"));
     assert!(weights.check(&tiny()).is_err());
+}
+
+/// A model of whole windows, its tensors changed before it is opened; errors with the directory's own name taken out.
+fn windows_with(
+    case: &str,
+    change: impl FnOnce(&mut Vec<(String, Vec<usize>, Dtype, Vec<u8>)>),
+) -> Result<WindowBackbone, String> {
+    let bytes = fs::read(golden(case).join("model.safetensors")).unwrap();
+    let file = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, view.shape().to_vec(), view.dtype(), view.data().to_vec()))
+        .collect();
+    change(&mut tensors);
+    let views = tensors
+        .iter()
+        .map(|(name, shape, dtype, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    let config = fs::read(golden(case).join("config.json")).unwrap();
+    let dir =
+        dir_of(&[("config.json", &config), ("model.safetensors", &::safetensors::serialize(views, None).unwrap())]);
+    let opened = WindowCheckpoint::open(dir.path()).and_then(WindowCheckpoint::backbone);
+    opened.map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "DIR"))
+}
+
+/// What directions share may be stored once, by either name, or twice; a head and a classifier may be there.
+#[test]
+fn windows_are_the_same_however_they_are_stored() {
+    let ph = windows_with("f-caduceus-ph", |_| ()).unwrap();
+    let other = |name: &str| name.replace("mamba_fwd", "mamba_rev");
+    let shared = |name: &str| name.contains("in_proj") || name.contains("out_proj");
+    let renamed = windows_with("f-caduceus-ph", |tensors| {
+        tensors.iter_mut().filter(|tensor| shared(&tensor.0)).for_each(|tensor| tensor.0 = other(&tensor.0));
+    });
+    assert_eq!(renamed.unwrap(), ph);
+    let twice = |tensors: &mut Vec<(String, Vec<usize>, Dtype, Vec<u8>)>| {
+        let copies: Vec<_> = tensors.iter().filter(|tensor| shared(&tensor.0)).cloned().collect();
+        tensors.extend(copies.into_iter().map(|copy| (other(&copy.0), copy.1, copy.2, copy.3)));
+        let head = tensors.iter().find(|tensor| tensor.0.contains("word_embeddings")).unwrap().clone();
+        tensors.push(("lm_head.weight".into(), head.1, head.2, head.3));
+        tensors.push(("score.weight".into(), vec![2, 12], Dtype::F32, vec![0; 96]));
+    };
+    assert_eq!(windows_with("f-caduceus-ph", twice).unwrap(), ph);
+    let untied = |name: &'static str| {
+        windows_with("f-caduceus-ph", |tensors| {
+            twice(tensors);
+            tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap().3[0] ^= 1;
+        })
+    };
+    for name in ["lm_head.weight", "caduceus.backbone.layers.0.mixer.mamba_rev.in_proj.weight"] {
+        let error = untied(name).unwrap_err();
+        assert!(error.contains(name) && error.contains("to which the configuration ties it"), "{error}");
+    }
+}
+
+#[test]
+fn windows_that_do_not_fit_are_refused() {
+    type Change = fn(&mut Vec<u8>);
+    let cases: [(&str, &str, Change, &str); 3] = [
+        ("f-caduceus-ps", "lm_head.complement_map", |bytes| bytes[56] = 9, "lm_head.complement_map"),
+        ("f-caduceus-ps", "lm_head.complement_map", |bytes| bytes[63] = 128, "other values than the configuration's"),
+        (
+            "f-caduceus-ps",
+            "caduceus.backbone.norm_f.weight",
+            |bytes| bytes[2..4].copy_from_slice(&[0xc0, 0x7f]),
+            "not a finite",
+        ),
+    ];
+    for (case, name, change, expected) in cases {
+        let error = windows_with(case, |tensors| {
+            change(&mut tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap().3);
+        });
+        let error = error.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    let missing = windows_with("f-caduceus-ph", |tensors| tensors.retain(|tensor| !tensor.0.ends_with("mamba_rev.D")));
+    assert!(missing.unwrap_err().contains("no tensor of this name"));
+    let more = windows_with("f-caduceus-ph", |tensors| tensors.push(("more".into(), vec![1], Dtype::F32, vec![0; 4])));
+    assert_eq!(more.unwrap_err(), "unknown tensors: more");
+    let error = Checkpoint::open(&golden("f-caduceus-ph")).err().unwrap().to_string();
+    assert!(error.contains("cannot carry a state, stream, score or forecast"), "{error}");
+    let error = WindowCheckpoint::open(&golden("a-mamba1")).err().unwrap().to_string();
+    assert!(error.contains("'model_type' \"caduceus\" is expected, found None"), "{error}");
 }

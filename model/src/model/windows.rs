@@ -93,3 +93,55 @@ impl WindowModel {
         own.copied().ok_or_else(|| Error::Input(format!("token {token} is no base")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(case: &str) -> std::path::PathBuf {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens")).join(case)
+    }
+
+    fn bases(bases: &[u8]) -> Vec<u32> {
+        dna::tokens(bases).unwrap()
+    }
+
+    #[test]
+    fn bases_are_read_by_the_models_own_tokens() {
+        for (case, own) in [("f-caduceus-ph-odd", [7, 8, 9, 10, 11]), ("f-caduceus-ps-odd", [3, 4, 5, 6, 2])] {
+            let model = WindowModel::load(&golden(case), RunOptions::cpu()).unwrap();
+            let windows = [bases(b"ACGTN"), bases(b""), bases(b"ggr")];
+            let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+            let found = model.encode(&windows, &[0, 2]).unwrap();
+            let tokens: Vec<u32> = [0, 1, 2, 3, 4, 2, 2, 4].map(|place: usize| own[place]).into();
+            assert_eq!(found, model.encoder.encode_window(&tokens, &[0, 5, 5, 8], &[0, 2]).unwrap());
+            assert_eq!(found[1].len(), 8 * model.width());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let dir = golden("f-caduceus-ps");
+        let refused = |options: RunOptions| WindowModel::load(&dir, options).err().unwrap().to_string();
+        let error = refused(RunOptions { device: Device::Cuda(0), ..RunOptions::cpu() });
+        assert_eq!(error, "cuda:0: models that read whole windows run on the CPU alone: use --device cpu");
+        assert!(refused(RunOptions { weights: Weights::Bf16, ..RunOptions::cpu() }).contains("a CPU computes in f32"));
+        let model = WindowModel::load(&dir, RunOptions::default()).unwrap();
+        assert_eq!(
+            (model.info().device, model.width(), model.info().name.as_str()),
+            (Device::Cpu, 24, "f-caduceus-ps")
+        );
+        let error = |window: &[u32], layer| model.encode(&[window], &[layer]).err().unwrap().to_string();
+        assert!(error(&[7, dna::CLS], 0).contains("token 0 is no base"));
+        assert!(error(&[7], 4).contains("layer 4: this backbone has layers 0 to 3"));
+        assert!(
+            error(&vec![7; WindowModel::MOST_BASES + 1], 0)
+                .contains("a window of 131073 bases; f-caduceus-ps takes at most")
+        );
+        let error = crate::Model::load(&dir, RunOptions::cpu()).err().unwrap().to_string();
+        assert!(
+            error.contains("f-caduceus-ps/config.json: a Caduceus model reads whole windows, both ways"),
+            "{error}"
+        );
+    }
+}

@@ -50,6 +50,15 @@ pub(crate) fn folder() -> TempDir {
     folder
 }
 
+/// Copies a tiny Caduceus model of the model's own tests into `folder`.
+pub(crate) fn caduceus(folder: &Path, case: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/goldens").join(case);
+    std::fs::create_dir(folder.join(case)).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden.join(name), folder.join(case).join(name)).unwrap();
+    }
+}
+
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name)
 }

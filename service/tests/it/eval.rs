@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::Path};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
-use crate::command::{folder, succeed, unspool};
+use crate::command::{caduceus, folder, succeed, unspool};
 
 /// Files like the ten sets', each of two short series.
 fn write_benchmark(dir: &Path) {
@@ -183,6 +183,10 @@ fn a_dna_model_is_judged_beside_words_and_markov_models() {
             assert!(of(&model["joined"], "auc") > 0.95 && (0.0..=1.0).contains(&of(&model["alone"], "auc")), "{task}");
         }
     }
+    caduceus(folder.path(), "f-caduceus-ps");
+    let windows =
+        succeed(folder.path(), "eval genomics data --tasks tf_human_0 --order 1 --model f-caduceus-ps").stdout;
+    assert!(windows.contains("f-caduceus-ps and k-mers") && !windows.contains("one state"), "{windows}");
     let words = succeed(folder.path(), "eval genomics data --tasks tf_human_0 --order 3 --model none").stdout;
     assert!(words.contains("3- to 5-mers") && words.contains("Markov") && !words.contains("one state"), "{words}");
     for (arguments, code, complaint) in [

@@ -42,3 +42,5 @@ mod sql;
 mod stream;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod windows;

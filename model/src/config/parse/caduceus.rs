@@ -83,9 +83,9 @@ fn complement(keys: &Keys<'_>, vocab: usize, strands: Strands) -> Result<Vec<u32
             return Err(keys.problem("'complement_map' is missing: a model of both strands ('rcps') has one".into()));
         }
         None => {
-            let [a, c, g, t, _] = ALPHABETS[0];
-            for (token, other) in [(a, t), (c, g), (g, c), (t, a)] {
-                complement.get_mut(token as usize).map(|place| *place = other);
+            // A to T: each the mirror of its complement.
+            if let Some(bases) = complement.get_mut(7..=10) {
+                bases.reverse();
             }
         }
     }

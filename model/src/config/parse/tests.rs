@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::config::{MixerConfig, NormKind};
+use crate::config::{Join, MixerConfig, NormKind, Strands};
 
 fn parsed(text: &str) -> Result<ModelConfig> {
     ModelConfig::parse(text, Path::new("config.json"))
@@ -328,5 +328,72 @@ proptest! {
         let at = at.index(text.len());
         let damaged: String = text[..at].iter().copied().chain(with.chars()).chain(text[at + 1..].iter().copied()).collect();
         let _ = parsed(&damaged);
+    }
+}
+
+/// The published ones, with the traps of some: a flag that is a text, a complement map whose keys are sorted as texts.
+#[test]
+fn format_f() {
+    let parse = |text: &str| WindowConfig::parse(text, Path::new("config.json"));
+    let ssm = r#""ssm_cfg": {"d_state": 16, "d_conv": 4, "expand": 2, "dt_rank": "auto", "dt_min": 0.001, "dt_max": 0.1,
+        "dt_init": "random", "dt_scale": 1.0, "dt_init_floor": 0.0001, "conv_bias": true, "bias": false, "use_fast_path": true}"#;
+    let ph = format!(
+        r#"{{"model_type": "caduceus", "d_model": 256, "n_layer": 16, "vocab_size": 12, {ssm}, "rms_norm": true,
+        "residual_in_fp32": false, "fused_add_norm": true, "pad_vocab_size_multiple": 8, "norm_epsilon": 1e-05,
+        "initializer_cfg": {{"initializer_range": 0.02}}, "bidirectional": "true,", "bidirectional_strategy": "add",
+        "bidirectional_weight_tie": true, "rcps": false, "complement_map": null}}"#
+    );
+    let complement = vec![0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11, 12, 13, 14, 15];
+    let expected = WindowConfig {
+        backbone: Config { layers: 16, vocab: 16, ..Config::mamba1(256) },
+        directions: Some(Join::Add),
+        tied: true,
+        strands: Strands::One,
+        complement,
+        alphabet: [7, 8, 9, 10, 11],
+    };
+    assert_eq!(parse(&ph).unwrap(), expected);
+    let map = r#""rcps": true, "complement_map": {"0": 0, "1": 1, "10": 7, "11": 11, "7": 10, "8": 9, "9": 8}"#;
+    let ps = ph.replace(r#""rcps": false, "complement_map": null"#, map);
+    let both = |swapped| WindowConfig { strands: Strands::Both { swapped }, ..expected.clone() };
+    assert_eq!(parse(&ps).unwrap(), both(true));
+    assert_eq!(parse(&ps.replace(r#""fused_add_norm": true"#, r#""fused_add_norm": false"#)).unwrap(), both(false));
+    let plant = r#"{"model_type": "caduceus", "d_model": 384, "n_layer": 20, "vocab_size": 8, "rcps": true,
+        "bidirectional_strategy": "ew_multiply", "complement_map": {"3": 6, "4": 5, "5": 4, "6": 3}}"#;
+    let plant = parse(plant).unwrap();
+    assert_eq!((plant.alphabet, plant.width(), plant.directions), ([3, 4, 5, 6, 2], 768, Some(Join::Multiply)));
+    let one_way = ph.replace(r#""true,""#, "false");
+    assert_eq!(parse(&one_way).unwrap().directions, None);
+    let wrong = [
+        (ph.replace("caduceus", "mamba"), "'model_type' \"caduceus\" is expected, found Some(\"mamba\")"),
+        (ph.replace(r#""true,""#, r#""yes""#), "'bidirectional': expected true or false, found \"yes\""),
+        (
+            ph.replace(r#""add""#, r#""mean""#),
+            "'bidirectional_strategy' \"mean\" is not known; known are add, ew_multiply",
+        ),
+        (
+            ph.replace("\"rcps\": false", "\"rcps\": true"),
+            "'complement_map' is missing: a model of both strands ('rcps') has one",
+        ),
+        (ps.replace(r#""7": 10"#, r#""7": 11"#), "'complement_map': a complement's complement is another token"),
+        (ps.replace(r#""7": 10"#, r#""7": 16"#), "expected pairs of tokens below 16"),
+        (
+            ps.replace(r#""10": 7, "#, "").replace(r#""7": 10, "#, ""),
+            "'complement_map' does not tell which tokens are A, C, G and T",
+        ),
+        (ph.replace("\"vocab_size\": 12", "\"vocab_size\": 8"), "'complement_map' does not tell which tokens"),
+        (ph.replace("\"vocab_size\": 12", "\"vocab_size\": 9000"), "a vocabulary of 9000 tokens is not one of bases"),
+        (
+            ph.replace("\"d_state\": 16", "\"layer\": \"Mamba2\"")
+                .replace(r#""dt_rank": "auto", "#, "")
+                .replace(r#""dt_scale": 1.0, "#, "")
+                .replace(r#""dt_init": "random","#, "")
+                .replace(r#", "use_fast_path": true"#, ""),
+            "a Caduceus model of other layers than Mamba-1 is not supported",
+        ),
+    ];
+    for (text, expected) in wrong {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
     }
 }

@@ -3,10 +3,12 @@ use arrow::{
     datatypes::{Float32Type, UInt64Type},
 };
 
+use unspool_model::{Pooled, WindowModel, dna};
+
 use super::*;
 use crate::{
     Embed, EmbedOptions,
-    testing::{Read, dna_model, reads, run, series_model},
+    testing::{Read, dna_model, reads, run, series_model, window_model},
 };
 
 const READS: [Read<'static>; 4] = [
@@ -179,4 +181,79 @@ fn wrong_requests_are_refused() {
     let column: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
     let rows = RecordBatch::try_from_iter([("contig", column)]).unwrap();
     assert!(FeatureSpans::new(&[rows]).unwrap_err().to_string().contains("'start'"));
+}
+
+/// A model that reads both ways reads each window by itself, and a record or what features lie in it as one window; cuts of
+/// the input and of the packs change nothing.
+#[tokio::test]
+async fn windows_are_read_each_by_itself() {
+    let model = window_model("f-caduceus-ph");
+    let mean = |bases: &str, part: std::ops::Range<usize>| {
+        let tokens = dna::tokens(bases.as_bytes()).unwrap();
+        let rows = model.encode(&[&tokens], &[2]).unwrap().remove(0);
+        let mut mean = Pooled::new(model.width());
+        mean.push(&rows[part.start * model.width()..part.end * model.width()]);
+        mean.get(Pool::Mean).unwrap()
+    };
+    let long = "ACGTTGCAACGTTGCAGGGTTTTT";
+    let row = |id: &str, (start, end): (u64, u64), mean| (id.to_owned(), start, end, mean);
+    let short = || row("short", (0, 5), mean("ACGTN", 0..5));
+    let cases = [
+        (Spans::Record, vec![short(), row("long", (100, 124), mean(long, 0..24))]),
+        (
+            Spans::Window(10),
+            vec![
+                short(),
+                row("long", (100, 110), mean(&long[..10], 0..10)),
+                row("long", (110, 120), mean(&long[10..20], 0..10)),
+                row("long", (120, 124), mean(&long[20..], 0..4)),
+            ],
+        ),
+        (
+            features(&[("long", 90, 103), ("long", 101, 110)]),
+            vec![row("long", (100, 103), mean(long, 0..3)), row("long", (101, 110), mean(long, 1..10))],
+        ),
+    ];
+    for (spans, expected) in cases {
+        for (pack, batch) in [(1, 1), (12, 2), (1000, 100)] {
+            let job = EmbedSpans::new(Arc::clone(&model), options(spans.clone(), false, pack)).unwrap();
+            assert_eq!(rows_of(Box::new(job), &READS, batch).await, expected, "{spans:?} {pack} {batch}");
+        }
+    }
+}
+
+/// Of a model of both strands the other strand's embedding is the same, reversed; the mean of both is the same of both.
+#[tokio::test]
+async fn a_model_of_both_strands_sees_both() {
+    let (bases, other) = ("ACGTTGCAACGTN", "NACGTTGCAACGT");
+    let embedding = |bases: &'static str, both| async move {
+        let job = EmbedSpans::new(window_model("f-caduceus-ps"), options(Spans::Record, both, 8)).unwrap();
+        rows_of(Box::new(job), &[(Some("a"), 0, true, Some(bases))], 10).await.remove(0).3
+    };
+    let mut reversed = embedding(other, false).await;
+    reversed.reverse();
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * (1.0 + b.abs()));
+    assert!(near(&reversed, &embedding(bases, false).await));
+    assert!(near(&embedding(other, true).await, &embedding(bases, true).await));
+    assert!(!near(&embedding(other, false).await, &embedding(bases, false).await));
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_read_at_once_is_a_reject() {
+    let model = window_model("f-caduceus-ph");
+    let long = "A".repeat(WindowModel::MOST_BASES + 1);
+    let job = EmbedSpans::new(Arc::clone(&model), options(Spans::Record, false, 8)).unwrap();
+    let rows: [Read<'_>; 2] = [(Some("long"), 0, true, Some(&long)), (Some("short"), 0, true, Some("ACGT"))];
+    let (rows, committed, _) = run(Box::new(job), reads(&rows), 10).await;
+    assert_eq!((rows.num_rows(), committed.rejects.len()), (1, 1));
+    let reason = "it has 131073 bases; f-caduceus-ph reads at most 131072 at once: use --pool window:N";
+    assert_eq!((committed.rejects[0].place.as_str(), committed.rejects[0].reason.as_str()), ("record 'long'", reason));
+    for (spans, layer, expected) in [
+        (Spans::Window(131_073), None, "windows of 131073 bases: f-caduceus-ph reads at most 131072 at once"),
+        (Spans::Record, Some(3), "layer 3: this backbone has layers 0 to 2"),
+    ] {
+        let wrong = SpanOptions { layer, ..options(spans, false, 8) };
+        let error = EmbedSpans::new(Arc::clone(&model), wrong).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
