@@ -92,7 +92,9 @@ pub struct Item<'a> {
 pub struct Output {
     /// With [`Options::rows`]: for each of [`Options::layers`], hidden rows `[l, d]`; one a token, or one a patch completed.
     pub rows: Vec<Vec<f32>>,
-    /// With [`Options::anomaly`]: the p-value of each value, NaN where it is missing or nothing was forecast yet.
+    /// With [`Options::anomaly`]: the p-value of each value, NaN where it is missing or nothing was forecast yet. With
+    /// [`Options::bits`]: -log2 of the probability of each base given those before it (2 of the first), NaN of N and what else is
+    /// not predicted.
     pub scores: Vec<f64>,
 }
 
@@ -112,7 +114,8 @@ impl Model {
     /// The state of a sequence before its first event.
     ///
     /// # Errors
-    /// When a layer is greater than the number of layers, or named twice, or scores are asked of a model that is not for series.
+    /// When a layer is greater than the number of layers, or named twice, or scores are asked of a model that is not for series,
+    /// or bits of one that is not for DNA.
     pub fn open(&self, options: &Options) -> Result<State> {
         let config = &self.info.config;
         for (i, layer) in options.layers.iter().enumerate() {
@@ -128,6 +131,9 @@ impl Model {
         if options.anomaly && self.series.is_none() {
             return Err(Error::Input(format!("{} is no series model: it gives no anomaly scores", self.info.name)));
         }
+        if options.bits && self.bases.is_none() {
+            return Err(Error::Input(format!("{} is no DNA model: it tells no bits of bases", self.info.name)));
+        }
         let pools = if options.pools { options.layers.iter().map(|_| Pooled::new(config.d)).collect() } else { vec![] };
         let runs = self.series.as_ref().is_none_or(|series| series.runs_encoder(options));
         Ok(State {
@@ -138,6 +144,7 @@ impl Model {
             backbone: runs.then(|| self.encoder.fresh()),
             young: None,
             pools,
+            predicted: options.bits.then(bases::no_context),
             series: self.series.as_ref().map(FrontEnd::fresh),
         })
     }
@@ -210,18 +217,26 @@ impl Model {
             Events::Values(_) => Ok(Feed::Tokens(vec![])),
         });
         let feeds = feeds.collect::<Result<Vec<_>>>()?;
-        let taps = taps(items);
+        let mut taps = taps(items);
+        let layers = self.info.config.layers;
+        if items.iter().any(|item| item.state.options.bits) && taps.last() != Some(&layers) {
+            taps.push(layers); // the head reads the last one
+        }
         let mut outputs: Vec<Output> = items.iter().map(|item| Output::new(&item.state.options)).collect();
         let (mut states, mut rest) = (vec![], vec![]);
         for item in items.iter_mut() {
-            let State { backbone, pools, options, position, .. } = &mut *item.state;
+            let State { backbone, pools, options, position, predicted, .. } = &mut *item.state;
             *position += item.events.len() as u64;
             states.extend(backbone);
-            rest.push((&*options, pools));
+            rest.push((&*options, pools, predicted));
         }
         self.encode(&feeds, states, &taps, |i, hidden| {
-            let (options, pools) = &mut rest[i];
+            let (options, pools, predicted) = &mut rest[i];
             outputs[i].take(options, pools, &taps, hidden);
+            if let (Some(predicted), Some(head), Feed::Tokens(tokens)) = (predicted, &self.bases, &feeds[i]) {
+                let scores = &mut outputs[i].scores;
+                head.bits((&tokens[scores.len()..], hidden[hidden.len() - 1]), predicted, scores);
+            }
         })?;
         Ok(outputs)
     }

@@ -18,6 +18,9 @@ pub struct Options {
     pub pools: bool,
     /// Series: score each value that arrives.
     pub anomaly: bool,
+    /// DNA: tell the information of each base that arrives.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")] // as states were saved before it was there
+    pub bits: bool,
 }
 
 /// The state of one sequence: its size is fixed by the model and the [`Options`], whatever the sequence's length.
@@ -26,6 +29,7 @@ pub struct Options {
 /// |---|---|---|
 /// | backbone | f32: for each layer the convolution's window and h | all but `end`-aligned series opened for forecasts alone; `any`-aligned series have two |
 /// | pools | f64 sums in time order, f32 last and max, count | each of `layers`, if `pools` |
+/// | prediction | f64: ln p of the four bases that may come next | `bits` |
 /// | series | f64: causal statistics, the pending patch, last values, the last complete patch's quantiles | series |
 /// | position | events so far | all |
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +42,8 @@ pub struct State {
     /// A series' young one: see [`SeriesState`].
     pub(crate) young: Option<BackboneState>,
     pub(crate) pools: Vec<Pooled>,
+    /// ln p of each of [`crate::dna::BASES`] to come next, with [`Options::bits`].
+    pub(crate) predicted: Option<[f64; 4]>,
     pub(crate) series: Option<SeriesState>,
 }
 

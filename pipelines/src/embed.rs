@@ -92,7 +92,7 @@ impl Embed {
         };
         let layer = options.layer.unwrap_or(info.config.layers);
         let by_row = matches!(options.pooling, Pooling::Token | Pooling::Window(_));
-        let wanted = Options { layers: vec![layer], rows: by_row, pools: !by_row, anomaly: false };
+        let wanted = Options { layers: vec![layer], rows: by_row, pools: !by_row, ..Options::default() };
         // Refuses a layer that the model lacks.
         model.open(&wanted)?;
         let table = Table::new(info.config.d, layer, options.pooling, info.digest.to_string());

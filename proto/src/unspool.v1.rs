@@ -1653,6 +1653,9 @@ pub struct SessionOptions {
     /// Series: score each value that arrives.
     #[prost(bool, tag = "2")]
     pub anomaly: bool,
+    /// DNA: tell the information of each base that arrives, given those before it.
+    #[prost(bool, tag = "3")]
+    pub bits: bool,
 }
 /// What a server knows of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1741,7 +1744,8 @@ pub struct AppendResponse {
     /// Events so far, these included.
     #[prost(uint64, tag = "2")]
     pub position: u64,
-    /// With `SessionOptions.anomaly`: one a value, as `Forecast.scores`.
+    /// With `SessionOptions.anomaly`: one a value, as `Forecast.scores`. With `SessionOptions.bits`: one a base, -log2 of its
+    /// probability given all bases before it; 2 of the first, NaN of N and the ambiguity codes, which are read and not predicted.
     #[prost(double, repeated, tag = "3")]
     pub scores: ::prost::alloc::vec::Vec<f64>,
     /// If asked for: `\[horizon, levels\]` quantiles of the next values, one step after the other. Empty while no value has

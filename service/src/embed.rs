@@ -125,5 +125,5 @@ fn max_sequences(model: &Model, args: &EmbedArgs) -> Result<usize> {
     }
     let by_row = matches!(args.pool, Pooling::Token | Pooling::Window(_));
     let layers = vec![args.layer.unwrap_or(model.info().config.layers)];
-    model::max_sequences(model, &Options { layers, rows: by_row, pools: !by_row, anomaly: false })
+    model::max_sequences(model, &Options { layers, rows: by_row, pools: !by_row, ..Options::default() })
 }

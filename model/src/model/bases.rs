@@ -16,6 +16,14 @@ impl BaseHead {
         Self { d, weight: all[dna::FIRST_BASE * d..(dna::FIRST_BASE + dna::BASES.len()) * d].to_vec() }
     }
 
+    /// Adds the bits of the first of `tokens`, one for each of the hidden rows `[l, d]` after them; `predicted` moves on.
+    pub(super) fn bits(&self, (tokens, rows): (&[u32], &[f32]), predicted: &mut [f64; 4], bits: &mut Vec<f64>) {
+        for (&token, row) in tokens.iter().zip(rows.chunks_exact(self.d)) {
+            bits.push(dna::base(token).map_or(f64::NAN, |base| -predicted[base] / std::f64::consts::LN_2));
+            *predicted = self.row(row);
+        }
+    }
+
     /// ln p of A, C, G and T after one hidden row `[d]`. Sums are f64 in one order, whatever the device.
     fn row(&self, hidden: &[f32]) -> [f64; 4] {
         let mut logits = [0.0; 4];
@@ -26,6 +34,11 @@ impl BaseHead {
         let sum: f64 = logits.iter().map(|logit| libm::exp(logit - most)).sum();
         logits.map(|logit| logit - most - libm::log(sum))
     }
+}
+
+/// What is predicted before a sequence's first base: all four the same.
+pub(super) fn no_context() -> [f64; 4] {
+    [-libm::log(4.0); 4]
 }
 
 impl Model {
@@ -81,7 +94,29 @@ mod tests {
                 };
                 chunks.iter().flat_map(|chunk| append(chunk)).collect()
             };
+            let bits = |chunks: &[&[u8]]| -> Vec<f64> {
+                let mut state = model.open(&Options { bits: true, ..Options::default() }).unwrap();
+                let append = |bases| {
+                    let events = Events::Bases(bases);
+                    let outputs = model.append(&mut [Item { state: &mut state, events }]).unwrap();
+                    state = model.restore(&model.save(&state).unwrap()).unwrap();
+                    outputs[0].scores.clone()
+                };
+                chunks.iter().copied().flat_map(append).collect()
+            };
             let whole = run(&[b"ACGTTGCANNACG"]);
+            let told = bits(&[b"ACGTTGCANNACG"]);
+            for cuts in [&[&b"A"[..], b"CGTTG", b"", b"CANNACG"][..], &[b"ACGTTGCAN", b"NA", b"CG"]] {
+                let same = bits(cuts).iter().map(|v| v.to_bits()).eq(told.iter().map(|v| v.to_bits()));
+                assert!(same, "{cuts:?}");
+            }
+            for (at, base) in b"ACGTTGCANNACG".iter().enumerate() {
+                let place = dna::BASES.iter().position(|known| known == base);
+                let before = |place: usize| if at == 0 { -libm::log(4.0) } else { whole[at - 1][place] };
+                let expected = place.map(|place| -before(place) / std::f64::consts::LN_2);
+                assert!(expected.map_or(told[at].is_nan(), |expected| told[at].to_bits() == expected.to_bits()));
+            }
+            assert_eq!((told[0], told.len()), (2.0, 13));
             assert_eq!(whole, run(&[b"A", b"CGTTG", b"", b"CANNACG"]));
             assert_eq!(whole.len(), 13);
             assert!(whole.iter().all(|row| (row.iter().map(|p| p.exp()).sum::<f64>() - 1.0).abs() < 1e-12));
@@ -98,6 +133,8 @@ mod tests {
             assert!(model.next_bases(&rows[..7]).unwrap_err().to_string().contains("rows of width 8"));
         }
         let series = Model::series(RunOptions::cpu()).unwrap();
+        let error = series.open(&Options { bits: true, ..Options::default() }).unwrap_err().to_string();
+        assert!(error.contains("is no DNA model: it tells no bits of bases"), "{error}");
         assert!(series.next_bases(&[]).unwrap_err().to_string().contains("is no DNA model"));
     }
 }

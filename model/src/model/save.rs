@@ -45,6 +45,9 @@ impl Model {
             writer.f32(&format!("pool.{layer}.last"), &pooled.last);
             writer.f32(&format!("pool.{layer}.max"), &pooled.max);
         }
+        if let Some(predicted) = &state.predicted {
+            writer.f64("predicted", predicted);
+        }
         if let Some(series) = &state.series {
             series.write(&mut writer);
         }
@@ -86,6 +89,9 @@ impl Model {
                 last: reader.f32(&format!("pool.{layer}.last"), d)?,
                 max: reader.f32(&format!("pool.{layer}.max"), d)?,
             };
+        }
+        if let Some(predicted) = &mut state.predicted {
+            predicted.copy_from_slice(&reader.f64("predicted", 4)?);
         }
         if let Some(series) = &mut state.series {
             series.read(&reader)?;

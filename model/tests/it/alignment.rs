@@ -86,7 +86,7 @@ fn a_longer_horizon_changes_nothing_before() {
 
 /// Bits of everything that a series gives while it arrives in pieces, saved and restored between them, and of its forecast.
 fn all_bits(model: &Model, values: &[f64], pieces: &[usize]) -> (State, Vec<u64>) {
-    let options = Options { layers: vec![0, 2], rows: true, pools: true, anomaly: true };
+    let options = Options { layers: vec![0, 2], rows: true, pools: true, anomaly: true, ..Options::default() };
     let mut state = model.open(&options).unwrap();
     let (mut scores, mut rows, mut rest) = (vec![], [vec![], vec![]], values);
     for piece in pieces.iter().cycle() {

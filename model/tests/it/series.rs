@@ -23,7 +23,13 @@ fn forecast(model: &Model, values: &[f64], horizon: usize) -> Vec<f64> {
 
 /// Everything that can be asked of a series.
 fn everything(model: &Model) -> Options {
-    Options { layers: vec![3, model.info().config.layers], rows: true, pools: true, anomaly: true }
+    Options {
+        layers: vec![3, model.info().config.layers],
+        rows: true,
+        pools: true,
+        anomaly: true,
+        ..Options::default()
+    }
 }
 
 /// Appends values in pieces; every other piece begins with a restored state.

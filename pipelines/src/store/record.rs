@@ -118,12 +118,13 @@ impl About {
         let Self { key, spec, number, position, created, used } = self;
         writer.bytes(&key.owner).bytes(key.id.as_bytes());
         writer.bytes(spec.model.to_string().as_bytes());
-        let Options { layers, rows, pools, anomaly } = &spec.options;
+        let Options { layers, rows, pools, anomaly, bits } = &spec.options;
         writer.u64(layers.len() as u64);
         layers.iter().for_each(|layer| {
             writer.u64(*layer as u64);
         });
-        writer.u8(u8::from(*rows)).u8(u8::from(*pools)).u8(u8::from(*anomaly));
+        // What is told of each event is one byte: the first of its bits is as old as the format.
+        writer.u8(u8::from(*rows)).u8(u8::from(*pools)).u8(u8::from(*anomaly) | u8::from(*bits) << 1);
         writer.u64(spec.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)));
         writer.u64(*number).u64(*position).u64(created.0).u64(used.0);
     }
@@ -133,8 +134,9 @@ impl About {
         let model: Digest = reader.text("a model's digest")?.parse().map_err(|_| Malformed("a model's digest"))?;
         let layers = reader.len("a number of layers")?;
         let layers = (0..layers).map(|_| reader.len("a layer")).collect::<Result<Vec<_>, _>>()?;
-        let mut flag = |what| reader.u8(what).map(|byte| byte != 0);
-        let options = Options { layers, rows: flag("rows")?, pools: flag("pools")?, anomaly: flag("anomaly")? };
+        let mut flags = |what| reader.u8(what).map(|byte| (byte & 1 != 0, byte & 2 != 0));
+        let (rows, pools, (anomaly, bits)) = (flags("rows")?.0, flags("pools")?.0, flags("scores")?);
+        let options = Options { layers, rows, pools, anomaly, bits };
         let ttl = Some(reader.u64("a time to live")?).filter(|ms| *ms != u64::MAX).map(Duration::from_millis);
         Ok(Self {
             key,

@@ -25,7 +25,7 @@ fn key(id: &str) -> Key {
 
 /// Embeds: every row, and pools.
 fn embedding(model: &Model) -> Spec {
-    let options = Options { layers: vec![0, 2], rows: true, pools: true, anomaly: false };
+    let options = Options { layers: vec![0, 2], rows: true, pools: true, ..Options::default() };
     Spec { model: model.info().digest, options, ttl: None }
 }
 

@@ -77,6 +77,9 @@ pub(crate) fn prepare(app: &App, tenant: &Tenant, request: v1::AppendRequest, in
     let ahead = forecast.map(|options| app.ahead(&model, &options)).transpose()?;
     let events = input::events(events, model.info().front)?;
     model.check_events(events.as_model())?;
+    if info.spec.options.bits {
+        app.admit_reply(events.len() * size_of::<f64>())?;
+    }
     let subject = Subject::Session { key: info.key, number: sequence_number, state: pool.is_some() };
     let horizon = ahead.as_ref().map(|ahead| ahead.horizon);
     let task = Task { owner: tenant.owner, model: Arc::clone(&model), subject, events, horizon, deadline: None };

@@ -21,7 +21,7 @@ pub(crate) struct ServeArgs {
     /// Where sessions are kept [default: in memory only; they end with the server]
     #[arg(long, value_name = "DIR", env = "UNSPOOL_DATA_DIR", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// A model's directory, or series-3 or series-1 for a built-in one; may be repeated [default: both built-in ones]
+    /// A model's directory, or series-3, series-1 or dna-1 for a built-in one; may be repeated [default: series-3 and series-1]
     #[arg(long, value_name = "NAME|DIR", env = "UNSPOOL_MODEL", hide_env_values = true, value_delimiter = ',')]
     pub(crate) model: Vec<String>,
     /// The folder that ModelService.LoadModel may load from [default: none]

@@ -30,6 +30,7 @@ pub(crate) fn session(info: &Info, models: &Registry, state: Option<&State>) -> 
         options: Some(v1::SessionOptions {
             layers: options.layers.iter().map(|layer| small(*layer)).collect(),
             anomaly: options.anomaly,
+            bits: options.bits,
         }),
         position: info.position,
         next_sequence_number: info.number + 1,

@@ -78,7 +78,7 @@ impl App {
         self.admit(tenant, sequences.len(), sequences.iter().map(|s| s.events.len()).sum())?;
         let layer = wish.layer.map_or(model.info().config.layers, |layer| layer as usize);
         let by_row = wish.pooling == v1::Pooling::Token;
-        let options = Options { layers: vec![layer], rows: by_row, pools: !by_row, anomaly: false };
+        let options = Options { layers: vec![layer], rows: by_row, pools: !by_row, ..Options::default() };
         model.open(&options)?;
         self.admit_reply(reply_bytes(&model, &sequences, by_row))?;
         let (mut tasks, mut places) = (vec![], vec![]);

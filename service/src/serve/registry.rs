@@ -76,6 +76,7 @@ impl Registry {
         match name {
             "series-3" => Ok((Model::series(self.options)?, None)),
             "series-1" => Ok((Model::series_1(self.options)?, None)),
+            "dna-1" => Ok((Model::dna(self.options)?, None)),
             dir => Ok((Model::load(Path::new(dir), self.options)?, Some(dir.into()))),
         }
     }

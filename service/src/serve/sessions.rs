@@ -109,12 +109,12 @@ impl App {
         let v1::OpenRequest { session_id, model, options, ttl_s } = request;
         let key = new_key(tenant, &session_id)?;
         let model = self.models.find(&model, Purpose::Session)?;
-        let v1::SessionOptions { layers, anomaly } = options.unwrap_or_default();
+        let v1::SessionOptions { layers, anomaly, bits } = options.unwrap_or_default();
         if layers.len() > MOST_LAYERS {
             return Err(CallError::invalid("options.layers", format!("at most {MOST_LAYERS} are taken")));
         }
         let layers: Vec<usize> = layers.into_iter().map(|layer| layer as usize).collect();
-        let options = Options { pools: !layers.is_empty(), layers, rows: false, anomaly };
+        let options = Options { pools: !layers.is_empty(), layers, rows: false, anomaly, bits };
         let most_s = self.limits.session_ttl.as_secs();
         let ttl = match ttl_s {
             0 => self.limits.default_session_ttl,

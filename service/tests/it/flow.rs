@@ -37,7 +37,7 @@ fn append(session: &str, number: u64, values: usize) -> AppendRequest {
 }
 
 fn opening(session: &str) -> OpenRequest {
-    let options = Some(SessionOptions { layers: vec![], anomaly: true });
+    let options = Some(SessionOptions { anomaly: true, ..SessionOptions::default() });
     OpenRequest { session_id: session.into(), options, ..OpenRequest::default() }
 }
 

@@ -2,6 +2,8 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod bases;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod bench;

@@ -40,7 +40,7 @@ const SHORT_TTL_S: u64 = 2;
 type Client = SessionServiceClient<Channel>;
 
 async fn open(client: &Client, id: String, ttl_s: u64) -> Result<(), Status> {
-    let options = Some(SessionOptions { layers: vec![2], anomaly: false });
+    let options = Some(SessionOptions { layers: vec![2], ..SessionOptions::default() });
     let request = OpenRequest { session_id: id, ttl_s, options, ..OpenRequest::default() };
     loop {
         match client.clone().open(request.clone()).await {

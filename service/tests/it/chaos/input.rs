@@ -22,9 +22,9 @@ pub(super) fn is_dna(session: u64) -> bool {
 /// Opens a session.
 pub(super) fn opening(session: u64) -> OpenRequest {
     let (model, options) = if is_dna(session) {
-        ("dna", SessionOptions { layers: vec![1, 2], anomaly: false })
+        ("dna", SessionOptions { layers: vec![1, 2], bits: true, ..SessionOptions::default() })
     } else {
-        ("series-3", SessionOptions { layers: vec![12], anomaly: true })
+        ("series-3", SessionOptions { layers: vec![12], anomaly: true, ..SessionOptions::default() })
     };
     OpenRequest { session_id: id(session), model: model.into(), options: Some(options), ..OpenRequest::default() }
 }
