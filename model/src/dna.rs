@@ -64,6 +64,12 @@ pub fn base(token: u32) -> Option<usize> {
     (token as usize).checked_sub(FIRST_BASE).filter(|&base| base < BASES.len())
 }
 
+/// ln p of each of [`BASES`] before a sequence's first one: all four the same.
+#[must_use]
+pub fn no_context() -> [f64; 4] {
+    [-libm::log(4.0); 4]
+}
+
 /// The same tokens as the other strand has them, read in its direction: complements in reverse order.
 pub fn reverse_complement(tokens: &mut [u32]) {
     tokens.reverse();

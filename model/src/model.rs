@@ -144,7 +144,7 @@ impl Model {
             backbone: runs.then(|| self.encoder.fresh()),
             young: None,
             pools,
-            predicted: options.bits.then(bases::no_context),
+            predicted: options.bits.then(dna::no_context),
             series: self.series.as_ref().map(FrontEnd::fresh),
         })
     }

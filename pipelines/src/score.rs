@@ -40,7 +40,7 @@ pub use self::{
     site::{Strand, Variant, Window},
     strand::{Score, Tokens},
 };
-use crate::{Error, Result};
+use crate::Result;
 
 /// How variants are scored. The defaults are what scores are comparable with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,19 +111,6 @@ fn options(model: &Model) -> Options {
 /// ln p of a base by what was predicted; nothing of one that is not predicted.
 fn ln_p(predicted: &[f64; 4], token: u32) -> f64 {
     dna::base(token).map_or(0.0, |base| predicted[base])
-}
-
-/// What is predicted before a sequence's first base: all four the same.
-fn no_context() -> [f64; 4] {
-    [-libm::log(4.0); 4]
-}
-
-/// Bases as tokens.
-///
-/// # Errors
-/// When one is no base.
-fn tokens(bases: &[u8]) -> Result<Vec<u32>> {
-    dna::tokens(bases).map_err(|bad| Error::Rows(bad.to_string()))
 }
 
 #[cfg(test)]

@@ -36,11 +36,6 @@ impl BaseHead {
     }
 }
 
-/// What is predicted before a sequence's first base: all four the same.
-pub(super) fn no_context() -> [f64; 4] {
-    [-libm::log(4.0); 4]
-}
-
 impl Model {
     /// The natural logarithms of the probabilities that A, C, G and T come next ([`dna::BASES`]), after each of the hidden
     /// rows `[l, d]` of the last layer (a sequence opened with [`Options::rows`](crate::Options::rows) and the number of

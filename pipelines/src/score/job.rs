@@ -17,9 +17,6 @@ use super::{
 };
 use crate::{Error, Job, Result, Step};
 
-/// Why a variant that fits has no score.
-const NO_BASE: &str = "the contig has what is no base in the context before it";
-
 /// Scores variants (rows of [`schema::variants`]) against contigs.
 ///
 /// Variants may come in any order; those that stand near each other and come together share their tile's context. A
@@ -71,25 +68,20 @@ impl Scores {
         let columns = Columns::of(&variants)?;
         let name = columns.contig.value(0);
         let contig = self.contigs.contig(name)?;
-        let (mut rejects, mut wanted, mut checked) = (vec![], vec![], vec![]);
+        let (mut rejects, mut wanted, mut asked) = (vec![], vec![], vec![]);
         for row in 0..variants.num_rows() {
             for (alternative, variant) in columns.alternatives(row, &mut rejects) {
-                let fits = match &contig {
-                    Some(contig) => variant.check(contig, &self.options),
-                    None => Err(format!("the reference has no contig '{name}'")),
-                };
-                match fits {
-                    Ok(()) => {
-                        checked.push(variant);
-                        wanted.push((row, alternative));
-                    }
-                    Err(reason) => rejects.push(columns.reject(row, alternative, reason)),
-                }
+                wanted.push((row, alternative));
+                asked.push(variant);
             }
         }
-        let mut work = Work::new(Arc::clone(&self.model), self.options, contig.unwrap_or_default());
+        let mut work = Work::new(Arc::clone(&self.model), self.options, contig.clone().unwrap_or_default());
+        let numbers = match contig {
+            Some(_) => work.add(&asked),
+            None => asked.iter().map(|_| Err(format!("the reference has no contig '{name}'"))).collect(),
+        };
         let mut scored = vec![];
-        for ((row, alternative), numbers) in wanted.into_iter().zip(work.add(&checked)) {
+        for ((row, alternative), numbers) in wanted.into_iter().zip(numbers) {
             match numbers {
                 Ok(numbers) => {
                     let variant = u32::try_from(row).unwrap_or(u32::MAX);
@@ -109,11 +101,9 @@ impl Scores {
         self.tokens.plain += work.tokens.plain;
         let mut rows = vec![];
         for Scored { variant, alternative, numbers } in scored {
-            match numbers.map(|number| work.score(number)) {
-                [Some(forward), Some(reverse)] => rows.push(Row { variant, alternative, forward, reverse }),
-                _ => {
-                    rejects.push(columns.reject(variant as usize, &alternative, NO_BASE.to_owned()));
-                }
+            match work.scores(numbers) {
+                Ok([forward, reverse]) => rows.push(Row { variant, alternative, forward, reverse }),
+                Err(reason) => rejects.push(columns.reject(variant as usize, &alternative, reason)),
             }
         }
         Ok(Step { rows: table::rows(&variants, &rows)?, rejects, events: 0 })
@@ -240,23 +230,12 @@ pub fn contig(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Result<[Score; 2], String>>> {
     options.check(model)?;
-    let fits: Vec<Result<(), String>> = variants.iter().map(|variant| variant.check(contig, &options)).collect();
-    let fitting = variants.iter().zip(&fits).filter(|(_, fits)| fits.is_ok());
-    let fitting: Vec<Variant<'_>> = fitting.map(|(variant, _)| *variant).collect();
     let mut work = Work::new(Arc::clone(model), options, Arc::clone(contig));
-    let mut numbers = work.add(&fitting).into_iter();
+    let numbers = work.add(variants);
     while work.step()?.is_some() {
         if stopped() {
             return Err(Error::Cancelled);
         }
     }
-    let scores = |[forward, reverse]: [usize; 2]| {
-        let scores = work.score(forward).zip(work.score(reverse));
-        scores.map(|(forward, reverse)| [forward, reverse]).ok_or_else(|| NO_BASE.to_owned())
-    };
-    let all = fits.into_iter().map(|fits| {
-        fits?;
-        numbers.next().unwrap_or_else(|| Err(NO_BASE.to_owned())).and_then(scores)
-    });
-    Ok(all.collect())
+    Ok(numbers.into_iter().map(|numbers| numbers.and_then(|numbers| work.scores(numbers))).collect())
 }

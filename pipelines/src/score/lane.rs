@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use unspool_model::State;
+use unspool_model::{State, dna};
 
-use super::{Window, ln_p, no_context};
+use super::{Window, ln_p};
 
 /// A window that waits for the context to reach it.
 pub(super) struct Wanted {
@@ -47,7 +47,7 @@ impl Lane {
             let Window { context, len, .. } = wanted.window;
             (wanted.id, context..context + len)
         });
-        let (references, predicted) = (references.collect(), no_context());
+        let (references, predicted) = (references.collect(), dna::no_context());
         let known = tokens.first().map(|token| ln_p(&predicted, *token)).into_iter().collect();
         Self { tokens, state, run: 0, predicted, known, waiting: wanted.into(), references }
     }

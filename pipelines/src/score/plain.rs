@@ -1,8 +1,8 @@
 //! The same scores the plain way, two runs from the tile's start for each: what [`super::Scores`] must equal to the bit.
 
-use unspool_model::{Events, Item, Model};
+use unspool_model::{Events, Item, Model, dna};
 
-use super::{Score, ScoreOptions, Strand, Variant, ln_p, no_context, options, site::strand_tokens};
+use super::{Score, ScoreOptions, Strand, Variant, ln_p, options, site::strand_tokens};
 use crate::{Error, Result};
 
 /// A variant's score on one strand, and the tokens that it took.
@@ -26,7 +26,7 @@ pub fn score(
         let events = Events::Tokens(&tokens[..tokens.len() - 1]);
         let outputs = model.append(&mut [Item { state: &mut state, events }])?;
         let predicted = model.next_bases(&outputs[0].rows[0])?;
-        let before: Vec<_> = std::iter::once(no_context()).chain(predicted).collect();
+        let before: Vec<_> = std::iter::once(dna::no_context()).chain(predicted).collect();
         Ok(allele.iter().zip(&before[context.len()..]).map(|(token, before)| ln_p(before, *token)).sum())
     };
     let log_ratio = run(&window.alternative)? - run(&reference)?;

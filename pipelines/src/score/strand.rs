@@ -17,6 +17,9 @@ const LANE_TOKENS: usize = 1024;
 /// Tiles that run side by side, at most.
 const MAX_LANES: usize = 128;
 
+/// Why a variant that fits has no score.
+const NO_BASE: &str = "the contig has what is no base in the context before it";
+
 /// A variant's score on one strand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
@@ -64,20 +67,17 @@ impl Work {
         Self { model, options, contig, tiles: vec![], scores: vec![], tokens: Tokens::default() }
     }
 
-    /// Adds variants that were checked. Returns, for each, the numbers of its forward and its reverse score, or why it has
-    /// none.
+    /// Adds variants. Returns, for each, the numbers of its forward and its reverse score, or why it has none.
     pub(super) fn add(&mut self, variants: &[Variant<'_>]) -> Vec<Result<[usize; 2], String>> {
         let mut tiles: BTreeMap<(usize, Strand), Vec<Wanted>> = BTreeMap::new();
-        let mut numbers = vec![];
-        for variant in variants {
+        let numbers = variants.iter().map(|variant| {
+            variant.check(&self.contig, &self.options)?;
             let window = |strand| variant.window(&self.contig, strand, &self.options);
-            let windows = window(Strand::Forward).and_then(|forward| Ok([forward, window(Strand::Reverse)?]));
-            numbers.push(windows.map(|windows| {
-                let [forward, reverse] = windows;
-                let forward = self.want(&mut tiles, Strand::Forward, forward);
-                [forward, self.want(&mut tiles, Strand::Reverse, reverse)]
-            }));
-        }
+            let (forward, reverse) = (window(Strand::Forward)?, window(Strand::Reverse)?);
+            let forward = self.want(&mut tiles, Strand::Forward, forward);
+            Ok([forward, self.want(&mut tiles, Strand::Reverse, reverse)])
+        });
+        let numbers = numbers.collect();
         self.tiles = tiles.into_iter().map(|((start, strand), wanted)| ((strand, start), wanted)).collect();
         numbers
     }
@@ -176,10 +176,14 @@ impl Work {
         Ok(rows.map(|rows| self.model.next_bases(rows)).collect::<Result<_, _>>()?)
     }
 
-    /// A score by its number; `None` where the tile holds what is no base.
-    pub(super) fn score(&self, number: usize) -> Option<Score> {
-        let Partial { window, context, reference, alternative } = self.scores[number];
-        let log_ratio = alternative - reference;
-        (!log_ratio.is_nan()).then_some(Score { log_ratio, window, context })
+    /// A variant's forward and reverse score by their numbers, or why it has none.
+    pub(super) fn scores(&self, numbers: [usize; 2]) -> Result<[Score; 2], String> {
+        let [forward, reverse] = numbers.map(|number| {
+            let Partial { window, context, reference, alternative } = self.scores[number];
+            Score { log_ratio: alternative - reference, window, context }
+        });
+        // A tile that holds what is no base has left it without a number.
+        let known = !forward.log_ratio.is_nan() && !reverse.log_ratio.is_nan();
+        known.then_some([forward, reverse]).ok_or_else(|| NO_BASE.to_owned())
     }
 }

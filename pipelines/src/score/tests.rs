@@ -179,9 +179,9 @@ fn rejects_say_what_does_not_fit() {
         "c:2 C>*: '*' is no sequence of bases: it has no score",
         "c:2 C>N: 'N' has bases that are not known: it has no score",
         "c:2 C>c: the alternative is the reference allele",
+        "c:2 C>T: the contig has near it: '-' at base 6 is no base (A C G T U N or an IUPAC ambiguity code)",
         "c:14 N>T: 'N' has bases that are not known: it has no score",
         "c:9 ->T: '-' is no sequence of bases: it has no score",
-        "c:2 C>T: the contig has near it: '-' at base 6 is no base (A C G T U N or an IUPAC ambiguity code)",
     ];
     assert_eq!(lines, expected);
     assert_eq!(found.num_rows(), 0);

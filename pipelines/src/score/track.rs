@@ -7,9 +7,9 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use unspool_ingest::Reject;
-use unspool_model::{Events, Item, Model, State};
+use unspool_model::{Events, Item, Model, Options, State};
 
-use super::{ScoreOptions, ln_p, no_context, options, tokens};
+use super::ScoreOptions;
 use crate::{
     Chunk, End, Error, Job, Result, Sequence, Step,
     featurise::{ReadsFeaturiser, Record},
@@ -36,7 +36,6 @@ struct Current {
     /// The next base's place.
     position: u64,
     state: State,
-    predicted: [f64; 4],
 }
 
 impl Track {
@@ -58,26 +57,18 @@ impl Track {
         let mut begun = std::iter::from_fn(|| self.begun.pop_front());
         let record = begun.find(|record| record.sequence == sequence);
         let record = record.ok_or_else(|| Error::Rows("bases of a record that never began".into()))?;
-        let state = self.model.open(&options(&self.model))?;
+        let state = self.model.open(&Options { bits: true, ..Options::default() })?;
         let (name, position) = (record.id.unwrap_or_default(), record.start);
-        Ok(Current { sequence, name, position, state, predicted: no_context() })
+        Ok(Current { sequence, name, position, state })
     }
 
     /// The bits of some bases.
     fn run(&mut self, current: &mut Current, bases: &[u8]) -> Result<RecordBatch> {
-        let tokens = tokens(bases)?;
-        let item = Item { state: &mut current.state, events: Events::Tokens(&tokens) };
+        let item = Item { state: &mut current.state, events: Events::Bases(bases) };
         let outputs = self.model.append(&mut [item])?;
-        let predicted = self.model.next_bases(outputs[0].rows.first().map_or(&[], Vec::as_slice))?;
-        let before = std::iter::once(&current.predicted).chain(&predicted);
-        let mut rows: Vec<(u64, f32)> = vec![];
-        for (place, (token, before)) in (current.position..).zip(tokens.iter().zip(before)) {
-            if unspool_model::dna::base(*token).is_some() {
-                rows.push((place, (-ln_p(before, *token) / std::f64::consts::LN_2) as f32));
-            }
-        }
-        current.position += tokens.len() as u64;
-        current.predicted = predicted.last().copied().unwrap_or(current.predicted);
+        let told = (current.position..).zip(&outputs[0].scores).filter(|(_, bits)| !bits.is_nan());
+        let rows: Vec<(u64, f32)> = told.map(|(place, bits)| (place, *bits as f32)).collect();
+        current.position += bases.len() as u64;
         let starts = |offset: u64| Arc::new(rows.iter().map(|row| row.0 + offset).collect::<UInt64Array>()) as ArrayRef;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(rows.iter().map(|_| Some(current.name.as_str())).collect::<StringArray>()),

@@ -189,3 +189,36 @@ pub(super) fn output_bytes(output: &Output) -> u64 {
     let rows: usize = output.rows.iter().map(|rows| rows.len() * 4).sum();
     (rows + output.scores.len() * 8) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(options: Options) -> About {
+        let key = Key { owner: b"o"[..].into(), id: "a".into() };
+        let spec = Spec { model: Digest::of([]), options, ttl: None };
+        About { key, spec, number: 1, position: 2, created: Time(3), used: Time(4) }
+    }
+
+    #[test]
+    fn options_are_read_as_they_are_written() {
+        for flags in 0..16u8 {
+            let flag = |bit: u8| flags >> bit & 1 != 0;
+            let (rows, pools, anomaly, bits) = (flag(0), flag(1), flag(2), flag(3));
+            let about = about(Options { layers: vec![3], rows, pools, anomaly, bits });
+            let mut writer = Writer::default();
+            about.write(&mut writer);
+            assert_eq!(About::read(&mut Reader(&writer.0)).unwrap(), about);
+        }
+    }
+
+    /// Sessions of series that score are written as they were before there were others that tell bits.
+    #[test]
+    fn what_was_written_before_is_read() {
+        let mut writer = Writer::default();
+        let scored = about(Options { anomaly: true, ..Options::default() });
+        scored.write(&mut writer);
+        let at = writer.0.len() - 5 * 8 - 3;
+        assert_eq!(writer.0[at..at + 3], [0, 0, 1]);
+    }
+}
