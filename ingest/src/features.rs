@@ -11,7 +11,7 @@ mod rows;
 
 use std::path::Path;
 
-use self::rows::Rows;
+use self::rows::Columns;
 use crate::{
     Decode, Error, Position, Result, Threaded,
     one_by_one::Decoder,
@@ -82,14 +82,14 @@ pub fn decoder(path: &Path, options: &FeatureOptions) -> Result<Box<dyn Decode>>
     if format == FeatureFormat::Bed && !options.attributes.is_empty() {
         return Err(input.request("a BED file has no attributes".into()));
     }
-    let rows = Rows::new(&options.attributes, options.batch_rows.clamp(1, 1 << 24));
+    let columns = Columns::new(&options.attributes);
     let number = options.start.map_or(Ok(0), |start| input.seek(start).map(|at| at.0))?;
     let most = options.max_line_bytes.clamp(1, MAX_RECORD_BYTES);
     Ok(match format {
-        FeatureFormat::Bed => Box::new(Decoder::new(bed::Bed::new(input, most), rows, number)),
+        FeatureFormat::Bed => Box::new(Decoder::new(bed::Bed::new(input, most), columns, (options.batch_rows, number))),
         FeatureFormat::Gff3 | FeatureFormat::Gtf => {
             let gff = gff::Gff::new(input, format, options.attributes.clone(), most);
-            Box::new(Decoder::new(gff, rows, number))
+            Box::new(Decoder::new(gff, columns, (options.batch_rows, number)))
         }
     })
 }

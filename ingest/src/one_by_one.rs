@@ -1,6 +1,11 @@
 //! From records held in memory, one at a time, to batches: what variants and features share.
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError};
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
 
 use crate::{Batch, CommitToken, Decode, Error, Reject, Result, reads::input::Input};
 
@@ -8,40 +13,31 @@ use crate::{Batch, CommitToken, Decode, Error, Reject, Result, reads::input::Inp
 const MAX_PAYLOAD: usize = 64 << 10;
 const MAX_PAYLOADS: usize = 16 << 20;
 
-/// A batch that fills.
-pub(crate) trait Filling: Send + 'static {
+/// Bytes of text that end a batch.
+const MAX_TEXT_BYTES: usize = 32 << 20;
+
+/// The columns of a format's rows while they fill.
+pub(crate) trait Columns: Send + 'static {
     /// The schema of every batch.
     fn schema(&self) -> SchemaRef;
 
-    /// The most rows of a batch.
-    fn most(&self) -> usize;
-
-    /// Rows so far.
-    fn len(&self) -> usize;
-
-    /// Whether the batch ends here, because of its bytes.
-    fn is_large(&self) -> bool;
-
-    /// The batch, and an empty one in its place.
-    ///
-    /// # Errors
-    /// Never for what the readers of this crate push.
-    fn finish(&mut self) -> Result<RecordBatch, ArrowError>;
+    /// What filled, in the schema's order; the columns are empty then.
+    fn finish(&mut self) -> Vec<ArrayRef>;
 }
 
 /// A format whose records are held in memory one at a time.
 pub(crate) trait OneByOne: Send + 'static {
-    /// What its records become.
-    type Rows: Filling;
+    /// What its records fill.
+    type Columns: Columns;
 
     /// Reads the next record's bytes; `false` at the end.
     fn advance(&mut self) -> Result<bool>;
 
-    /// Adds the record read last to the rows.
+    /// Adds the record read last to the columns; returns its bytes of text.
     ///
     /// # Errors
     /// With what is wrong with it; nothing was added then.
-    fn push(&self, rows: &mut Self::Rows) -> Result<(), String>;
+    fn push(&self, columns: &mut Self::Columns) -> Result<usize, String>;
 
     /// The mark of the record read last.
     fn mark(&self) -> u64;
@@ -56,7 +52,12 @@ pub(crate) trait OneByOne: Send + 'static {
 /// A [`Decode`] over [`OneByOne`].
 pub(crate) struct Decoder<S: OneByOne> {
     records: S,
-    rows: S::Rows,
+    schema: SchemaRef,
+    columns: S::Columns,
+    /// The most rows of a batch, rows so far, and their bytes of text.
+    most: usize,
+    rows: usize,
+    text_bytes: usize,
     rejects: Vec<Reject>,
     reject_bytes: usize,
     /// Number of the next record.
@@ -67,9 +68,23 @@ pub(crate) struct Decoder<S: OneByOne> {
 }
 
 impl<S: OneByOne> Decoder<S> {
-    /// Starts at record `number`.
-    pub(crate) fn new(records: S, rows: S::Rows, number: u64) -> Self {
-        Self { records, rows, rejects: vec![], reject_bytes: 0, number, ended: false, failed: None }
+    /// Starts at record `number`; a batch has at most `most` rows.
+    pub(crate) fn new(records: S, columns: S::Columns, (most, number): (usize, u64)) -> Self {
+        let (schema, most) = (columns.schema(), most.clamp(1, 1 << 24));
+        let (rows, text_bytes, rejects, reject_bytes) = (0, 0, vec![], 0);
+        Self {
+            records,
+            schema,
+            columns,
+            most,
+            rows,
+            text_bytes,
+            rejects,
+            reject_bytes,
+            number,
+            ended: false,
+            failed: None,
+        }
     }
 
     fn step(&mut self) -> Result<()> {
@@ -77,8 +92,9 @@ impl<S: OneByOne> Decoder<S> {
         if self.ended {
             return Ok(());
         }
-        if let Err(reason) = self.records.push(&mut self.rows) {
-            self.reject(reason);
+        match self.records.push(&mut self.columns) {
+            Ok(bytes) => (self.rows, self.text_bytes) = (self.rows + 1, self.text_bytes + bytes),
+            Err(reason) => self.reject(reason),
         }
         self.number += 1;
         Ok(())
@@ -96,15 +112,15 @@ impl<S: OneByOne> Decoder<S> {
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len().max(self.rejects.len()) >= self.rows.most()
-            || self.rows.is_large()
+        self.rows.max(self.rejects.len()) >= self.most
+            || self.text_bytes >= MAX_TEXT_BYTES
             || self.reject_bytes >= MAX_PAYLOADS
     }
 }
 
 impl<S: OneByOne> Decode for Decoder<S> {
     fn schema(&self) -> SchemaRef {
-        self.rows.schema()
+        Arc::clone(&self.schema)
     }
 
     fn decode(&mut self) -> Result<Option<Batch>> {
@@ -113,13 +129,14 @@ impl<S: OneByOne> Decode for Decoder<S> {
                 (self.ended, self.failed) = (true, Some(error));
             }
         }
-        if self.rows.len() == 0 && self.rejects.is_empty() {
+        if self.rows == 0 && self.rejects.is_empty() {
             return self.failed.take().map_or(Ok(None), Err);
         }
         let input = self.records.input();
         let next = input.position(input.mark(), self.number, 0);
-        let rows = self.rows.finish().map_err(|e| input.invalid(input.place(), e.to_string()))?;
-        self.reject_bytes = 0;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.finish());
+        let rows = rows.map_err(|e| input.invalid(input.place(), e.to_string()))?;
+        (self.rows, self.text_bytes, self.reject_bytes) = (0, 0, 0);
         let rejects = std::mem::take(&mut self.rejects);
         Ok(Some(Batch { rows, rejects, next, token: CommitToken::default() }))
     }

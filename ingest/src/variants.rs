@@ -13,6 +13,7 @@
 mod bcf;
 mod header;
 mod info;
+mod records;
 mod region;
 mod rows;
 mod site;
@@ -21,7 +22,11 @@ mod vcf;
 use std::path::Path;
 
 pub use self::header::{Header, InfoField, InfoKind};
-use self::{info::Wanted, rows::Rows};
+use self::{
+    info::Wanted,
+    records::{Asked, Sites},
+    rows::Columns,
+};
 use crate::{
     Decode, Error, Position, Result, Threaded,
     one_by_one::Decoder,
@@ -98,7 +103,7 @@ pub fn decoder(path: &Path, options: &VariantOptions) -> Result<Box<dyn Decode>>
     let mut region = region?;
     let wanted = options.info.iter().map(|name| Wanted::new(name, &header)).collect::<Result<Vec<_>, String>>();
     let wanted = wanted.map_err(|problem| input.request(problem))?;
-    let rows = Rows::new(&wanted, options.batch_rows.clamp(1, 1 << 24));
+    let columns = Columns::new(&wanted);
     let mut number = 0;
     if let Some(start) = options.start {
         number = input.seek(start)?.0;
@@ -107,14 +112,8 @@ pub fn decoder(path: &Path, options: &VariantOptions) -> Result<Box<dyn Decode>>
         region.chunks.go_to_first(&mut input, options.start.is_some())?;
     }
     let most = options.max_record_bytes.clamp(1, MAX_RECORD_BYTES);
-    Ok(match format {
-        VariantFormat::Vcf => {
-            Box::new(Decoder::new(vcf::Vcf::new(input, (header, wanted, region), most), rows, number))
-        }
-        VariantFormat::Bcf => {
-            Box::new(Decoder::new(bcf::Bcf::new(input, (header, wanted, region), most), rows, number))
-        }
-    })
+    let asked = Asked { format, header, wanted, region, most };
+    Ok(Box::new(Decoder::new(Sites::new(input, asked), columns, (options.batch_rows, number))))
 }
 
 /// What a file's header says.

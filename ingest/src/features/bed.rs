@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     columns, place,
-    rows::{Feature, Rows},
+    rows::{Columns, Feature},
     score, strand, value,
 };
 use crate::{
@@ -28,7 +28,7 @@ impl Bed {
 }
 
 impl OneByOne for Bed {
-    type Rows = Rows;
+    type Columns = Columns;
 
     fn advance(&mut self) -> Result<bool> {
         while let Some(mark) = next_line(&mut self.input, &mut self.line, self.most)? {
@@ -41,9 +41,8 @@ impl OneByOne for Bed {
         Ok(false)
     }
 
-    fn push(&self, rows: &mut Rows) -> Result<(), String> {
-        rows.push(&parse(&self.line)?);
-        Ok(())
+    fn push(&self, columns: &mut Columns) -> Result<usize, String> {
+        Ok(columns.push(&parse(&self.line)?))
     }
 
     fn mark(&self) -> u64 {

@@ -6,7 +6,7 @@ use super::{
     FeatureFormat,
     attributes::{self, decoded},
     place,
-    rows::{Feature, Rows},
+    rows::{Columns, Feature},
     score, strand, value,
 };
 use crate::{Result, one_by_one::OneByOne, reads::input::Input};
@@ -28,7 +28,7 @@ impl Gff {
 }
 
 impl OneByOne for Gff {
-    type Rows = Rows;
+    type Columns = Columns;
 
     fn advance(&mut self) -> Result<bool> {
         loop {
@@ -46,10 +46,9 @@ impl OneByOne for Gff {
         }
     }
 
-    fn push(&self, rows: &mut Rows) -> Result<(), String> {
+    fn push(&self, columns: &mut Columns) -> Result<usize, String> {
         let text = std::str::from_utf8(&self.line).map_err(|_| "the line is not UTF-8")?;
-        rows.push(&parse(text, self.format, &self.wanted)?);
-        Ok(())
+        Ok(columns.push(&parse(text, self.format, &self.wanted)?))
     }
 
     fn mark(&self) -> u64 {

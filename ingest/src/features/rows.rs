@@ -3,15 +3,11 @@
 use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, Float64Builder, RecordBatch, StringBuilder, UInt8Builder, UInt64Builder},
+    array::{ArrayRef, Float64Builder, StringBuilder, UInt8Builder, UInt64Builder},
     datatypes::{DataType, Field, Schema, SchemaRef},
-    error::ArrowError,
 };
 
-use crate::{one_by_one::Filling, schema};
-
-/// Bytes of text that end a batch.
-const MAX_TEXT_BYTES: usize = 32 << 20;
+use crate::{one_by_one, schema};
 
 /// A line as its format's reader shows it.
 #[derive(Clone, Debug)]
@@ -29,11 +25,8 @@ pub(super) struct Feature<'a> {
 }
 
 /// A batch that fills.
-pub(super) struct Rows {
+pub(super) struct Columns {
     schema: SchemaRef,
-    most: usize,
-    rows: usize,
-    text_bytes: usize,
     contig: StringBuilder,
     start: UInt64Builder,
     end: UInt64Builder,
@@ -45,17 +38,14 @@ pub(super) struct Rows {
     attributes: Vec<StringBuilder>,
 }
 
-impl Rows {
-    /// An empty batch of at most `most` rows, with a column for each attribute asked for.
-    pub(super) fn new(attributes: &[String], most: usize) -> Self {
+impl Columns {
+    /// No rows yet, with a column for each attribute asked for.
+    pub(super) fn new(attributes: &[String]) -> Self {
         let mut fields: Vec<Arc<Field>> = schema::features().fields().iter().map(Arc::clone).collect();
         let asked = attributes.iter().map(|name| Field::new(format!("attribute_{name}"), DataType::Utf8, true));
         fields.extend(asked.map(Arc::new));
         Self {
             schema: Arc::new(Schema::new(fields)),
-            most,
-            rows: 0,
-            text_bytes: 0,
             contig: StringBuilder::new(),
             start: UInt64Builder::new(),
             end: UInt64Builder::new(),
@@ -68,11 +58,10 @@ impl Rows {
         }
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, feature: &Feature<'_>) {
-        self.rows += 1;
+    /// Adds a row; returns its bytes of text.
+    pub(super) fn push(&mut self, feature: &Feature<'_>) -> usize {
         let texts = [&feature.name, &feature.kind].into_iter().chain(&feature.attributes).flatten();
-        self.text_bytes += feature.contig.len() + texts.map(|text| text.len()).sum::<usize>();
+        let bytes = feature.contig.len() + texts.map(|text| text.len()).sum::<usize>();
         self.contig.append_value(&feature.contig);
         self.start.append_value(feature.start);
         self.end.append_value(feature.end);
@@ -84,28 +73,16 @@ impl Rows {
         for (column, value) in self.attributes.iter_mut().zip(&feature.attributes) {
             column.append_option(value.as_deref());
         }
+        bytes
     }
 }
 
-impl Filling for Rows {
+impl one_by_one::Columns for Columns {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn most(&self) -> usize {
-        self.most
-    }
-
-    fn len(&self) -> usize {
-        self.rows
-    }
-
-    fn is_large(&self) -> bool {
-        self.text_bytes >= MAX_TEXT_BYTES
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        (self.rows, self.text_bytes) = (0, 0);
+    fn finish(&mut self) -> Vec<ArrayRef> {
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(self.contig.finish()),
             Arc::new(self.start.finish()),
@@ -117,6 +94,6 @@ impl Filling for Rows {
             Arc::new(self.phase.finish()),
         ];
         arrays.extend(self.attributes.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
-        RecordBatch::try_new(self.schema(), arrays)
+        arrays
     }
 }

@@ -8,28 +8,14 @@ use self::typed::Typed;
 use super::{
     header::{self, Header, InfoKind, MAX_HEADER_BYTES},
     info::{Value, Wanted},
-    region::{Selection, Wants},
-    rows::Rows,
     site::{Site, check_alternative, check_reference},
 };
-use crate::{Place, Result, one_by_one::OneByOne, reads::input::Input};
+use crate::{Place, Result, reads::input::Input};
 
 /// Bytes of a record's fixed part, after its two lengths.
 const HEAD_BYTES: usize = 24;
 /// The bits of a QUAL that is missing.
 const MISSING_FLOAT: u32 = 0x7f80_0001;
-
-/// The records of one file.
-pub(super) struct Bcf {
-    input: Input,
-    header: Header,
-    wanted: Vec<Wanted>,
-    region: Option<Selection>,
-    most: usize,
-    /// The record at hand without its lengths and samples.
-    bytes: Vec<u8>,
-    mark: u64,
-}
 
 /// Reads magic bytes and header.
 ///
@@ -57,112 +43,57 @@ pub(super) fn header(input: &mut Input) -> Result<Header> {
     })
 }
 
-impl Bcf {
-    pub(super) fn new(
-        input: Input,
-        (header, wanted, region): (Header, Vec<Wanted>, Option<Selection>),
-        most: usize,
-    ) -> Self {
-        Self { input, header, wanted, region, most, bytes: vec![], mark: 0 }
+/// Reads a record's bytes but for its lengths and samples; `false` at the end of the file.
+pub(super) fn read(input: &mut Input, bytes: &mut Vec<u8>, most: usize) -> Result<bool> {
+    let place = input.place();
+    let Some((shared, samples)) = lengths(input, bytes, most)? else { return Ok(false) };
+    bytes.clear();
+    if input.read_into(bytes, shared)? == shared && skip(input, samples)? {
+        return Ok(true);
     }
-
-    /// The two lengths before a record; `None` at the end of the file.
-    fn lengths(&mut self) -> Result<Option<(usize, usize)>> {
-        let place = self.input.place_of(self.mark);
-        self.bytes.clear();
-        let read = self.input.read_into(&mut self.bytes, 8)?;
-        let Some((shared, samples)) = self.bytes.split_first_chunk::<4>().filter(|_| read == 8) else {
-            let problem = format!("the file ends after {read} of the 8 bytes of a record's lengths");
-            return if read == 0 { Ok(None) } else { Err(self.input.invalid(place, problem)) };
-        };
-        let samples = samples.first_chunk().map_or(0, |four| u32::from_le_bytes(*four) as usize);
-        let shared = u32::from_le_bytes(*shared) as usize;
-        if shared < HEAD_BYTES || shared.saturating_add(samples) > self.most {
-            let most = self.most;
-            let problem = format!(
-                "a record of {shared} and {samples} bytes cannot be (at least {HEAD_BYTES}, together at most {most}): the \
-                 file is damaged here"
-            );
-            return Err(self.input.invalid(place, problem));
-        }
-        Ok(Some((shared, samples)))
-    }
-
-    /// Reads the next record's bytes; `false` at the end of the file.
-    fn read(&mut self) -> Result<bool> {
-        self.mark = self.input.mark();
-        let Some((shared, samples)) = self.lengths()? else { return Ok(false) };
-        self.bytes.clear();
-        let whole = self.input.read_into(&mut self.bytes, shared)? == shared && self.skip(samples)?;
-        if !whole {
-            let place = self.input.place_of(self.mark);
-            return Err(self.input.invalid(place, "the file ends within a record".into()));
-        }
-        Ok(true)
-    }
-
-    /// Whether the record at hand is asked for. What has no place is, so that it is reported.
-    fn wants(&self) -> Wants {
-        let (Some(region), Some(head)) = (&self.region, self.bytes.first_chunk::<HEAD_BYTES>()) else {
-            return Wants::Yes;
-        };
-        let contig = usize::try_from(number(head, 0)).ok().and_then(|contig| self.header.contig(contig));
-        let place = [number(head, 4).max(0), number(head, 8).max(0)].map(|n| u64::from(n.unsigned_abs()));
-        contig.map_or(Wants::Yes, |contig| region.wants(contig.as_bytes(), (place[0], place[1])))
-    }
-
-    /// Passes over a record's samples.
-    fn skip(&mut self, mut bytes: usize) -> Result<bool> {
-        while bytes > 0 {
-            let at_hand = self.input.fill()?.len();
-            if at_hand == 0 {
-                return Ok(false);
-            }
-            let taken = at_hand.min(bytes);
-            self.input.consume(taken);
-            bytes -= taken;
-        }
-        Ok(true)
-    }
+    Err(input.invalid(place, "the file ends within a record".into()))
 }
 
-impl OneByOne for Bcf {
-    type Rows = Rows;
+/// The two lengths before a record, which `bytes` are used for; `None` at the end of the file.
+fn lengths(input: &mut Input, bytes: &mut Vec<u8>, most: usize) -> Result<Option<(usize, usize)>> {
+    let place = input.place();
+    let read = input.read_into(bytes, 8)?;
+    let Some((shared, samples)) = bytes.split_first_chunk::<4>().filter(|_| read == 8) else {
+        let problem = format!("the file ends after {read} of the 8 bytes of a record's lengths");
+        return if read == 0 { Ok(None) } else { Err(input.invalid(place, problem)) };
+    };
+    let samples = samples.first_chunk().map_or(0, |four| u32::from_le_bytes(*four) as usize);
+    let shared = u32::from_le_bytes(*shared) as usize;
+    if shared < HEAD_BYTES || shared.saturating_add(samples) > most {
+        let problem = format!(
+            "a record of {shared} and {samples} bytes cannot be (at least {HEAD_BYTES}, together at most {most}): the \
+             file is damaged here"
+        );
+        return Err(input.invalid(place, problem));
+    }
+    Ok(Some((shared, samples)))
+}
 
-    fn advance(&mut self) -> Result<bool> {
-        loop {
-            if let Some(region) = &mut self.region
-                && !region.chunks.go_on(&mut self.input)?
-            {
-                return Ok(false);
-            }
-            if !self.read()? {
-                return Ok(false);
-            }
-            match self.wants() {
-                Wants::Yes => return Ok(true),
-                Wants::Past => return Ok(false),
-                Wants::No => {}
-            }
+/// Passes over a record's samples.
+fn skip(input: &mut Input, mut bytes: usize) -> Result<bool> {
+    while bytes > 0 {
+        let at_hand = input.fill()?.len();
+        if at_hand == 0 {
+            return Ok(false);
         }
+        let taken = at_hand.min(bytes);
+        input.consume(taken);
+        bytes -= taken;
     }
+    Ok(true)
+}
 
-    fn push(&self, rows: &mut Rows) -> Result<(), String> {
-        rows.push(&parse(&self.bytes, &self.header, &self.wanted)?);
-        Ok(())
-    }
-
-    fn mark(&self) -> u64 {
-        self.mark
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn input(&self) -> &Input {
-        &self.input
-    }
+/// Contig, first base (0-based) and bases covered, as far as the record says them.
+pub(super) fn place<'a>(bytes: &[u8], header: &'a Header) -> Option<(&'a [u8], (u64, u64))> {
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let contig = header.contig(usize::try_from(number(head, 0)).ok()?)?;
+    let [start, covered] = [number(head, 4), number(head, 8)].map(|n| u64::try_from(n).unwrap_or(0));
+    Some((contig.as_bytes(), (start, covered)))
 }
 
 /// A number of a record's fixed part.
@@ -171,7 +102,7 @@ fn number(head: &[u8; HEAD_BYTES], at: usize) -> i32 {
 }
 
 /// A record's shared part.
-fn parse<'a>(bytes: &'a [u8], header: &'a Header, wanted: &[Wanted]) -> Result<Site<'a>, String> {
+pub(super) fn parse<'a>(bytes: &'a [u8], header: &'a Header, wanted: &[Wanted]) -> Result<Site<'a>, String> {
     let Some((head, mut rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
         return Err(format!("{} bytes are no record", bytes.len()));
     };

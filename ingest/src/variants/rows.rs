@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{
-        ArrayRef, BooleanBuilder, Float32Builder, Int32Builder, ListBuilder, RecordBatch, StringBuilder, UInt64Builder,
-    },
+    array::{ArrayRef, BooleanBuilder, Float32Builder, Int32Builder, ListBuilder, StringBuilder, UInt64Builder},
     datatypes::{DataType, Field, Schema, SchemaRef},
-    error::ArrowError,
 };
 
 use super::{
@@ -15,17 +12,11 @@ use super::{
     info::{Value, Wanted},
     site::Site,
 };
-use crate::{one_by_one::Filling, schema};
-
-/// Bytes of text that end a batch.
-const MAX_TEXT_BYTES: usize = 32 << 20;
+use crate::{one_by_one, schema};
 
 /// A batch that fills.
-pub(super) struct Rows {
+pub(super) struct Columns {
     schema: SchemaRef,
-    most: usize,
-    rows: usize,
-    text_bytes: usize,
     contig: StringBuilder,
     position: UInt64Builder,
     id: StringBuilder,
@@ -47,9 +38,9 @@ enum Column {
     Texts(ListBuilder<StringBuilder>),
 }
 
-impl Rows {
-    /// An empty batch of at most `most` rows, with a column for each field asked for.
-    pub(super) fn new(wanted: &[Wanted], most: usize) -> Self {
+impl Columns {
+    /// No rows yet, with a column for each field asked for.
+    pub(super) fn new(wanted: &[Wanted]) -> Self {
         let mut fields: Vec<Arc<Field>> = schema::variants().fields().iter().map(Arc::clone).collect();
         let mut info = vec![];
         for wanted in wanted {
@@ -59,9 +50,6 @@ impl Rows {
         }
         Self {
             schema: Arc::new(Schema::new(fields)),
-            most,
-            rows: 0,
-            text_bytes: 0,
             contig: StringBuilder::new(),
             position: UInt64Builder::new(),
             id: StringBuilder::new(),
@@ -73,13 +61,12 @@ impl Rows {
         }
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, site: &Site<'_>) {
-        self.rows += 1;
+    /// Adds a row; returns its bytes of text.
+    pub(super) fn push(&mut self, site: &Site<'_>) -> usize {
         let texts = site.alternatives.iter().chain(site.filters.iter().flatten());
         let lists: usize = texts.map(|text| text.len()).sum();
         let id = site.id.map_or(0, str::len);
-        self.text_bytes += site.contig.len() + id + site.reference.len() + lists;
+        let mut bytes = site.contig.len() + id + site.reference.len() + lists;
         self.contig.append_value(site.contig);
         self.position.append_option(site.position);
         self.id.append_option(site.id);
@@ -88,30 +75,18 @@ impl Rows {
         self.quality.append_option(site.quality);
         self.filters.append_option(site.filters.as_ref().map(|filters| filters.iter().map(Some)));
         for (column, value) in self.info.iter_mut().zip(&site.info) {
-            self.text_bytes += column.push(value);
+            bytes += column.push(value);
         }
+        bytes
     }
 }
 
-impl Filling for Rows {
+impl one_by_one::Columns for Columns {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn most(&self) -> usize {
-        self.most
-    }
-
-    fn len(&self) -> usize {
-        self.rows
-    }
-
-    fn is_large(&self) -> bool {
-        self.text_bytes >= MAX_TEXT_BYTES
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        (self.rows, self.text_bytes) = (0, 0);
+    fn finish(&mut self) -> Vec<ArrayRef> {
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(self.contig.finish()),
             Arc::new(self.position.finish()),
@@ -122,7 +97,7 @@ impl Filling for Rows {
             Arc::new(self.filters.finish()),
         ];
         arrays.extend(self.info.iter_mut().map(Column::finish));
-        RecordBatch::try_new(self.schema(), arrays)
+        arrays
     }
 }
 

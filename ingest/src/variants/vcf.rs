@@ -3,22 +3,9 @@
 use super::{
     header::{self, COLUMNS, Header, MAX_HEADER_BYTES},
     info::{Value, Wanted},
-    region::{Selection, Wants},
-    rows::Rows,
     site::{Site, check_alternative, check_contig, check_reference, shown},
 };
-use crate::{Result, one_by_one::OneByOne, reads::input::Input};
-
-/// The records of one file.
-pub(super) struct Vcf {
-    input: Input,
-    header: Header,
-    wanted: Vec<Wanted>,
-    region: Option<Selection>,
-    most: usize,
-    line: Vec<u8>,
-    mark: u64,
-}
+use crate::{Result, reads::input::Input};
 
 /// Reads the header's lines.
 ///
@@ -33,65 +20,8 @@ pub(super) fn header(input: &mut Input) -> Result<Header> {
     })
 }
 
-impl Vcf {
-    pub(super) fn new(
-        input: Input,
-        (header, wanted, region): (Header, Vec<Wanted>, Option<Selection>),
-        most: usize,
-    ) -> Self {
-        Self { input, header, wanted, region, most, line: vec![], mark: 0 }
-    }
-}
-
-impl OneByOne for Vcf {
-    type Rows = Rows;
-
-    fn advance(&mut self) -> Result<bool> {
-        loop {
-            if let Some(region) = &mut self.region
-                && !region.chunks.go_on(&mut self.input)?
-            {
-                return Ok(false);
-            }
-            self.line.clear();
-            self.mark = self.input.mark();
-            if !self.input.read_line(&mut self.line, self.most)? {
-                return Ok(false);
-            }
-            let wants = match &self.region {
-                _ if self.line.is_empty() => Wants::No,
-                None => Wants::Yes,
-                // What has no place is wanted, so that it is reported.
-                Some(region) => place(&self.line).map_or(Wants::Yes, |(contig, place)| region.wants(contig, place)),
-            };
-            match wants {
-                Wants::Yes => return Ok(true),
-                Wants::Past => return Ok(false),
-                Wants::No => {}
-            }
-        }
-    }
-
-    fn push(&self, rows: &mut Rows) -> Result<(), String> {
-        rows.push(&parse(&self.line, &self.header, &self.wanted)?);
-        Ok(())
-    }
-
-    fn mark(&self) -> u64 {
-        self.mark
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.line
-    }
-
-    fn input(&self) -> &Input {
-        &self.input
-    }
-}
-
 /// Contig, first base (0-based) and bases covered, as far as the line says them.
-fn place(line: &[u8]) -> Option<(&[u8], (u64, u64))> {
+pub(super) fn place(line: &[u8]) -> Option<(&[u8], (u64, u64))> {
     let mut columns = line.split(|b| *b == b'\t');
     let contig = columns.next()?;
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
@@ -107,7 +37,7 @@ fn place(line: &[u8]) -> Option<(&[u8], (u64, u64))> {
 }
 
 /// The first eight columns of a line.
-fn parse<'a>(line: &'a [u8], header: &Header, wanted: &[Wanted]) -> Result<Site<'a>, String> {
+pub(super) fn parse<'a>(line: &'a [u8], header: &Header, wanted: &[Wanted]) -> Result<Site<'a>, String> {
     let columns = memchr::memchr_iter(b'\t', line).count() + 1;
     if columns != header.columns {
         return Err(format!("{columns} columns where the header has {}", header.columns));
