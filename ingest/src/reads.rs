@@ -54,7 +54,7 @@ pub struct ReadOptions {
     pub tags: Vec<TagColumn>,
     /// `name`, `name:start-end` (1-based, closed) of an indexed FASTA, BAM or CRAM file; `*`: the unplaced reads of the two.
     pub region: Option<String>,
-    /// The FASTA file, with an index, that a CRAM file's records differ from; needed unless the file holds its own.
+    /// The FASTA file that a CRAM file's records differ from; needed unless the file holds its own. Quicker with an index.
     pub reference: Option<PathBuf>,
     /// Which records are wanted; the others are not made into rows, nor counted in the limit.
     pub filter: ReadFilter,

@@ -203,7 +203,7 @@ pub(crate) struct ReadArgs {
     /// Only this region, 1-based and closed (chr1:1000-2000), of an indexed FASTA, BAM or CRAM; * for the unplaced reads
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// The FASTA file, with an index beside it, that a CRAM file was made with
+    /// The FASTA file that a CRAM file was made with (an index beside it, .fai and .gzi, makes it quicker)
     #[arg(long, value_name = "REF.fa")]
     pub(crate) reference: Option<PathBuf>,
     /// SAM, BAM, CRAM: only reads whose flag has all of these bits (as samtools' -f)
@@ -440,7 +440,7 @@ pub(crate) enum Vocab {
 pub(crate) struct InspectArgs {
     /// A file of reads or series, or a model's directory (default: the built-in model)
     pub(crate) path: Option<PathBuf>,
-    /// The FASTA file, with an index beside it, that a CRAM file was made with
+    /// The FASTA file that a CRAM file was made with (an index beside it, .fai and .gzi, makes it quicker)
     #[arg(long, value_name = "REF.fa")]
     pub(crate) reference: Option<PathBuf>,
     #[command(flatten)]

@@ -10,13 +10,14 @@ mod template;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use noodles::{
     bam,
     cram::{self, io::reader::Container},
-    fasta,
+    fasta::{self, repository::Adapter},
     sam::{self, alignment::io::Write as _},
 };
 
@@ -63,7 +64,10 @@ pub(super) fn open(
     (region, start): (Option<&str>, Option<Position>),
 ) -> Result<RecordDecoder<Cram>> {
     let path = input.path().to_owned();
-    let repository = reference.map_or_else(|| Ok(fasta::Repository::default()), repository)?;
+    let repository = match reference {
+        Some(reference) => fasta::Repository::new(Contigs(Mutex::new(crate::Reference::open(reference)?))),
+        None => fasta::Repository::default(),
+    };
     let builder = cram::io::reader::Builder::default().set_reference_sequence_repository(repository.clone());
     let mut reader = builder.build_from_reader(input);
     let header = guarded(|| reader.read_header()).map_err(|problem| damaged(&reader, 0, &problem))?;
@@ -210,16 +214,17 @@ fn damaged(reader: &cram::io::Reader<Input>, mark: u64, problem: &str) -> Error 
 }
 
 /// The contigs of a FASTA file, for the decoder.
-fn repository(path: &Path) -> Result<fasta::Repository> {
-    let reader = fasta::io::indexed_reader::Builder::default().build_from_path(path);
-    let reader = reader.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound if path.exists() => {
-            let problem = "a reference needs an index (.fai, and .gzi of a bgzip file): make it with `samtools faidx`";
-            Error::Request { path: path.into(), problem: problem.into() }
-        }
-        _ => Error::Io { path: PathBuf::from(path), source },
-    })?;
-    Ok(fasta::Repository::new(fasta::repository::adapters::IndexedReader::new(reader)))
+struct Contigs(Mutex<crate::Reference>);
+
+impl Adapter for Contigs {
+    fn get(&mut self, name: &[u8]) -> Option<io::Result<fasta::Record>> {
+        let reference = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            reference.contig(std::str::from_utf8(name).ok()?).map_err(|error| io::Error::other(error.to_string()));
+        let record =
+            |bases: Arc<[u8]>| fasta::Record::new(fasta::record::Definition::new(name, None), bases.to_vec().into());
+        found.map(|bases| bases.map(record)).transpose()
+    }
 }
 
 fn references(header: &sam::Header) -> Result<References, String> {
