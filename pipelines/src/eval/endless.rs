@@ -1,8 +1,10 @@
 //! Sessions that never end: forecasts from a state that was fed a long series from its start, beside those from a fresh
 //! state that was fed the last 4,096 values only.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use unspool_model::{Events, Item, Model, Options, State, series::Alignment};
 
 use super::{
@@ -32,7 +34,14 @@ pub struct Band {
     pub session: Score,
     /// Of the fresh state.
     pub fresh: Score,
+    /// Within these the ratio of the two MASE lies 19 times of 20, as positions are drawn anew: forecasts of all series at
+    /// one position err together, so that they are drawn together. NaN for fewer than two positions.
+    pub interval: (f64, f64),
 }
+
+/// Times that positions are drawn anew, always the same.
+const DRAWS: usize = 2000;
+const SEED: u64 = 0x0e5d;
 
 impl Band {
     /// The session's score as a share of the fresh state's.
@@ -63,10 +72,43 @@ pub fn endless(model: &Model, dir: &Path) -> Result<Option<Vec<Band>>> {
                 (windows.iter().zip(forecasts)).filter(|(w, _)| within(w)).map(|(w, f)| (w.clone(), f.clone())).unzip();
             Task { name: String::new(), horizon: HORIZON, season: SEASON, windows }.score(&forecasts)
         };
-        let forecasts = windows.iter().filter(|window| within(window)).count();
-        Band { positions: (bounds[0], bounds[1]), forecasts, session: score(&sessions), fresh: score(&fresh) }
+        let mut errors = BTreeMap::<usize, Vec<(f64, f64)>>::new();
+        for ((window, session), fresh) in windows.iter().zip(&sessions).zip(&fresh).filter(|((w, _), _)| within(w)) {
+            let mase = |forecast: &Quantiles| {
+                let windows = vec![window.clone()];
+                Task { name: String::new(), horizon: HORIZON, season: SEASON, windows }
+                    .score(std::slice::from_ref(forecast))
+                    .mase
+            };
+            errors.entry(window.context().len()).or_default().push((mase(session), mase(fresh)));
+        }
+        Band {
+            positions: (bounds[0], bounds[1]),
+            forecasts: errors.values().map(Vec::len).sum(),
+            session: score(&sessions),
+            fresh: score(&fresh),
+            interval: interval(&errors.into_values().collect::<Vec<_>>()),
+        }
     });
     Ok(Some(bands.collect()))
+}
+
+/// The 2.5th and the 97.5th percentile of the ratio of two sums, over drawings of the blocks that the pairs come in.
+fn interval(blocks: &[Vec<(f64, f64)>]) -> (f64, f64) {
+    if blocks.len() < 2 {
+        return (f64::NAN, f64::NAN);
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut ratios: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let drawn = (0..blocks.len()).flat_map(|_| &blocks[random.random_range(0..blocks.len())]);
+            let known = drawn.filter(|(a, b)| a.is_finite() && b.is_finite());
+            let (a, b) = known.fold((0.0, 0.0), |(a, b), pair| (a + pair.0, b + pair.1));
+            a / b
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    (ratios[DRAWS / 40], ratios[DRAWS - 1 - DRAWS / 40])
 }
 
 /// Feeds sessions to the end, and forecasts on the way.
@@ -97,4 +139,22 @@ fn asks(values: &Arc<[f64]>, position: usize) -> Option<Window> {
     let known = &window.context()[position.saturating_sub(FRESH)..];
     let there = |values: &[f64]| values.iter().any(|value| !value.is_nan());
     (there(known) && there(window.target())).then_some(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks whose ratio is the same give that alone; a spread of blocks gives one, of about the right width.
+    #[test]
+    fn the_interval_covers_what_it_should() {
+        let same = vec![vec![(1.1, 1.0), (2.2, 2.0)]; 9];
+        let (low, high) = interval(&same);
+        assert!((low - 1.1).abs() < 1e-12 && (high - 1.1).abs() < 1e-12);
+        // 100 blocks, half at 0.9 and half at 1.1: the mean's standard error is 0.01.
+        let spread: Vec<Vec<(f64, f64)>> = (0..100).map(|i| vec![(0.9 + 0.2 * f64::from(i % 2), 1.0)]).collect();
+        let (low, high) = interval(&spread);
+        assert!((low - 0.98).abs() < 0.004 && (high - 1.02).abs() < 0.004, "{low} {high}");
+        assert!(interval(&same[..1]).0.is_nan());
+    }
 }

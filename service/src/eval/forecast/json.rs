@@ -72,6 +72,7 @@ fn band(band: &Band) -> Value {
         "session": score(band.session),
         "fresh": score(band.fresh),
         "ratio": score(band.ratio()),
+        "mase_ratio_95": [band.interval.0, band.interval.1],
     })
 }
 

@@ -150,7 +150,7 @@ fn endless(report: &Report) -> String {
             .into();
     };
     let mut text = format!(
-        "\n\n{:40} {:>5} {:>9} {:>7} {:>9} {:>7} {:>6} {:>6}\n",
+        "\n\n{:40} {:>5} {:>9} {:>7} {:>9} {:>7} {:>6} {:>6}  95 % of MASE's\n",
         "sessions against fresh windows of 4,096", "count", "MASE", "WQL", "MASE", "WQL", "MASE", "WQL"
     );
     let _ = writeln!(
@@ -164,8 +164,16 @@ fn endless(report: &Report) -> String {
         let (fresh, session, ratio) = (band.fresh, band.session, band.ratio());
         let _ = writeln!(
             text,
-            "{name:40} {:>5} {:>9.4} {:>7.4} {:>9.4} {:>7.4} {:>6.3} {:>6.3}",
-            band.forecasts, fresh.mase, fresh.wql, session.mase, session.wql, ratio.mase, ratio.wql
+            "{name:40} {:>5} {:>9.4} {:>7.4} {:>9.4} {:>7.4} {:>6.3} {:>6.3}  {:.3} to {:.3}",
+            band.forecasts,
+            fresh.mase,
+            fresh.wql,
+            session.mase,
+            session.wql,
+            ratio.mase,
+            ratio.wql,
+            band.interval.0,
+            band.interval.1
         );
     }
     text.truncate(text.trim_end().len());
