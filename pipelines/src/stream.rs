@@ -30,5 +30,5 @@ pub use self::{
     job::StreamJob,
     member::Member,
     progress::{Observer, PartitionProgress, Progress, Stages},
-    worker::{Plan, Sample, check, run, sample},
+    worker::{Plan, Sample, check, rehearse, run, sample},
 };

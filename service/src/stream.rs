@@ -47,7 +47,8 @@ pub(crate) fn run(args: StreamArgs) -> Result<()> {
     if args.check {
         let plan = stream::check(&job, &model)?;
         let sample = stream::sample(&job, plan.partitions)?;
-        return print(describe(&job, &model, (&plan, &sample)).trim_end());
+        let written = stream::rehearse(&job)?;
+        return print(describe(&job, &model, (&plan, &sample, &written)).trim_end());
     }
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;

@@ -150,6 +150,15 @@ impl Producer {
         committed.map_err(|failed| self.undelivered().map_or(failed, Failed::from))
     }
 
+    /// Writes records in a transaction, and gives it up.
+    pub(super) fn try_out(&self, letters: &[Letter]) -> Result<(), Failed> {
+        self.client.begin_transaction()?;
+        let sent = self.send_all(letters);
+        self.settle();
+        let given_up = self.until_done(|| self.client.abort_transaction(self.timeout));
+        sent.and(self.undelivered().map_or(Ok(()), |error| Err(error.into()))).and(given_up)
+    }
+
     /// Writes records outside of a transaction, and waits until they are safe.
     pub(super) fn deliver(&self, letters: &[Letter]) -> Result<(), Failed> {
         self.send_all(letters)?;

@@ -6,6 +6,7 @@
 
 mod batch;
 mod outlet;
+mod rehearsal;
 mod sample;
 mod schemas;
 mod session;
@@ -32,6 +33,7 @@ use super::{
 use crate::Cancel;
 
 pub use self::{
+    rehearsal::rehearse,
     sample::{Sample, sample},
     start::{Plan, check},
 };

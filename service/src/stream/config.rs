@@ -287,8 +287,15 @@ fn newest(sample: &Sample) -> String {
     }
 }
 
+fn written_for_a_try(topics: &[String]) -> String {
+    match topics {
+        [] => "nothing for a try".into(),
+        topics => format!("a record each for a try, and taken back: {}", topics.join(", ")),
+    }
+}
+
 /// What `--check` prints: no secrets.
-pub(crate) fn describe(job: &StreamJob, model: &Model, (plan, sample): (&Plan, &Sample)) -> String {
+pub(crate) fn describe(job: &StreamJob, model: &Model, (plan, sample, written): (&Plan, &Sample, &[String])) -> String {
     let info = model.info();
     let topic = |(name, facts): &(String, unspool_ingest::kafka::client::TopicFacts)| {
         let keeps = facts.retention_ms.map_or("an unknown time".into(), |ms| match ms {
@@ -308,6 +315,7 @@ pub(crate) fn describe(job: &StreamJob, model: &Model, (plan, sample): (&Plan, &
         ("event time", format!("{:?}", job.core.time)),
         ("gives", format!("{:?}", job.core.emit)),
         ("outputs", outputs(job)),
+        ("written", written_for_a_try(written)),
         ("guarantee", format!("{:?}", job.guarantee)),
         ("model", format!("{} {} ({})", info.name, info.digest, info.route)),
         ("state", format!("{} bytes a series", plan.state_bytes)),

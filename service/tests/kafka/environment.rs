@@ -76,12 +76,15 @@ pub(crate) fn metrics_tell_how_a_job_stands(broker: &Broker) {
 
 pub(crate) fn a_check_looks_at_the_newest_messages(broker: &Broker) {
     let scene = Scene::new(broker, "check", 2);
-    let (_, file) = scene.job("job", SCORES);
+    let (job, file) = scene.job("job", SCORES);
     let plan = |file: &str| {
         let mut worker = scene.start("check", &[file, "--check"]);
         let status = worker.ended(SOON);
         assert!(status.success(), "{}", worker.log());
-        worker.log().lines().rfind(|line| line.starts_with("newest")).unwrap().to_owned()
+        let log = worker.log();
+        let written = log.lines().rfind(|line| line.starts_with("written")).unwrap();
+        assert!(written.starts_with("written      a record each for a try, and taken back: "), "{written}");
+        log.lines().rfind(|line| line.starts_with("newest")).unwrap().to_owned()
     };
     assert_eq!(plan(&file), "newest       no messages as yet");
     scene.broker.send(scene.input, &steps((0, 150)));
@@ -102,6 +105,7 @@ pub(crate) fn a_check_looks_at_the_newest_messages(broker: &Broker) {
     assert!(line.starts_with("newest       101 messages: 100 rows (100 without a value)"), "{line}");
     let line = scene.refused(&[&with("series = 'key'", "series = 'field:w'"), "--check"]);
     assert!(line.contains("all of the 101 newest messages would be rejected: "), "{line}");
+    assert_eq!(scene.broker.read(&job.out()).len(), 0, "what was written for a try is not there");
 }
 
 pub(crate) fn tokens_that_nobody_has_signed(broker: &Broker) {
