@@ -1,34 +1,54 @@
 //! The head of a DNA model: from hidden rows to the probabilities of the next base.
 
+use std::sync::Arc;
+
+use unspool_kernels::cpu::Team;
+
 use super::Model;
 use crate::{Error, Result, dna, weights::Backbone};
 
-/// The weights of the four bases' outputs, `[4, d]`.
+/// Fewer rows are not worth waking threads for.
+const ROWS: usize = 64;
+
+/// The weights of the four bases' outputs, and the threads to multiply with them.
 pub(super) struct BaseHead {
-    d: usize,
-    weight: Vec<f32>,
+    /// `[d]` of four, so that their sums run side by side.
+    weight: Vec<[f64; 4]>,
+    team: Arc<Team>,
 }
 
 impl BaseHead {
     /// That of a backbone of the DNA vocabulary: its `lm_head`, or the embedding that it is tied to.
-    pub(super) fn new(backbone: &Backbone, d: usize) -> Self {
+    pub(super) fn new(backbone: &Backbone, d: usize, team: Arc<Team>) -> Self {
         let all = backbone.lm_head.as_ref().unwrap_or(&backbone.embedding);
-        Self { d, weight: all[dna::FIRST_BASE * d..(dna::FIRST_BASE + dna::BASES.len()) * d].to_vec() }
+        let of = |column: usize| std::array::from_fn(|base| f64::from(all[(dna::FIRST_BASE + base) * d + column]));
+        Self { weight: (0..d).map(of).collect(), team }
     }
 
     /// Adds the bits of the first of `tokens`, one for each of the hidden rows `[l, d]` after them; `predicted` moves on.
     pub(super) fn bits(&self, (tokens, rows): (&[u32], &[f32]), predicted: &mut [f64; 4], bits: &mut Vec<f64>) {
-        for (&token, row) in tokens.iter().zip(rows.chunks_exact(self.d)) {
+        for (&token, next) in tokens.iter().zip(self.rows(rows)) {
             bits.push(dna::base(token).map_or(f64::NAN, |base| -predicted[base] / std::f64::consts::LN_2));
-            *predicted = self.row(row);
+            *predicted = next;
+        }
+    }
+
+    /// ln p of A, C, G and T after each of the hidden rows `[l, d]`.
+    fn rows(&self, hidden: &[f32]) -> Vec<[f64; 4]> {
+        let rows = hidden.chunks_exact(self.weight.len());
+        if rows.len() < ROWS {
+            rows.map(|row| self.row(row)).collect()
+        } else {
+            self.team.map(rows, |row| self.row(row))
         }
     }
 
     /// ln p of A, C, G and T after one hidden row `[d]`. Sums are f64 in one order, whatever the device.
     fn row(&self, hidden: &[f32]) -> [f64; 4] {
         let mut logits = [0.0; 4];
-        for (logit, weight) in logits.iter_mut().zip(self.weight.chunks_exact(self.d)) {
-            *logit = hidden.iter().zip(weight).map(|(&h, &w)| f64::from(h) * f64::from(w)).sum();
+        for (&h, weights) in hidden.iter().zip(&self.weight) {
+            let h = f64::from(h);
+            logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += h * weight);
         }
         let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = logits.iter().map(|logit| libm::exp(logit - most)).sum();
@@ -51,10 +71,11 @@ impl Model {
         let Some(head) = &self.bases else {
             return Err(Error::Input(format!("{} is no DNA model: it tells no bases", self.info.name)));
         };
-        if !hidden.len().is_multiple_of(head.d) {
-            return Err(Error::Input(format!("{} values are not rows of width {}", hidden.len(), head.d)));
+        let d = self.info.config.d;
+        if !hidden.len().is_multiple_of(d) {
+            return Err(Error::Input(format!("{} values are not rows of width {d}", hidden.len())));
         }
-        Ok(hidden.chunks_exact(head.d).map(|row| head.row(row)).collect())
+        Ok(head.rows(hidden))
     }
 }
 
@@ -112,6 +133,8 @@ mod tests {
                 assert!(expected.map_or(told[at].is_nan(), |expected| told[at].to_bits() == expected.to_bits()));
             }
             assert_eq!((told[0], told.len()), (2.0, 13));
+            let long: Vec<u8> = (0..3 * ROWS).map(|i| b"ACGT"[i * i / 3 % 4]).collect();
+            assert_eq!(bits(&[&long]), bits(&long.chunks(ROWS - 1).collect::<Vec<_>>()), "threads change no bit");
             assert_eq!(whole, run(&[b"A", b"CGTTG", b"", b"CANNACG"]));
             assert_eq!(whole.len(), 13);
             assert!(whole.iter().all(|row| (row.iter().map(|p| p.exp()).sum::<f64>() - 1.0).abs() < 1e-12));

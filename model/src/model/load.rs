@@ -1,6 +1,6 @@
 //! From files to a model.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
 
@@ -76,7 +76,8 @@ impl Model {
         let config = checkpoint.config.backbone.clone();
         let weights = checkpoint.backbone()?;
         let Placed { encoder, device, fell_back, cpu } = options.encoder(&config, &weights)?;
-        let bases = (ours.front == Front::Dna && config.vocab >= dna::VOCAB).then(|| BaseHead::new(&weights, config.d));
+        let told = ours.front == Front::Dna && config.vocab >= dna::VOCAB;
+        let bases = told.then(|| BaseHead::new(&weights, config.d, Arc::clone(&cpu.1)));
         drop(weights);
         let series = match ours.front {
             Front::Series => {
