@@ -15,7 +15,8 @@
 
 mod book;
 mod core;
-mod encode;
+mod crew;
+pub(crate) mod encode;
 mod error;
 mod files;
 mod lake;
@@ -23,7 +24,7 @@ mod manifest;
 mod mirror;
 mod output;
 mod part;
-mod reads;
+pub(crate) mod reads;
 mod remote;
 mod run;
 mod runs;
@@ -37,11 +38,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use unspool_ingest::{Source, schema::TimeKind, tables::SeriesOptions};
 
+pub(crate) use self::states::SavedStates;
 pub use self::{
+    crew::Crew,
     error::{Error, Result},
     files::FileEntry,
     manifest::{Manifest, PartEntry},
-    run::{Report, plan, run, run_on},
+    run::{Report, plan, plan_with, run, run_with},
     runs::RunEntry,
     states::{SavedSeries, saved_states},
 };

@@ -12,6 +12,8 @@
 pub mod batch;
 mod cancel;
 mod chunk;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod embed;
 pub mod engine;
 mod error;

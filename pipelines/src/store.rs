@@ -189,6 +189,15 @@ impl Store {
         self.shared.restore(key, bytes, now)
     }
 
+    /// Begins session `key` with a state that something else has brought so far, of the model and the options that `spec` names; its next
+    /// append is its first one. Of what came before no raw history is kept.
+    ///
+    /// # Errors
+    /// [`Error::Snapshot`] for a state of other options; as [`Store::open_session`].
+    pub fn begin(&self, key: &Key, (spec, state): (&Spec, &State), now: Time) -> Result<Durable> {
+        self.shared.adopt((key, spec), state, now)
+    }
+
     /// Moves a session to another model: its raw history runs through that from the first event. Its number stays; a
     /// repetition of its last append gets an empty reply.
     ///

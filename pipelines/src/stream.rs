@@ -20,6 +20,7 @@ mod producer;
 mod progress;
 pub mod remote;
 mod saver;
+mod seed;
 pub mod snapshot;
 pub mod states;
 pub mod time;
@@ -30,5 +31,6 @@ pub use self::{
     job::StreamJob,
     member::Member,
     progress::{Observer, PartitionProgress, Progress, Stages},
+    seed::Seed,
     worker::{Plan, Sample, check, rehearse, run, sample},
 };

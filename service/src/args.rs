@@ -10,6 +10,7 @@ use unspool_pipelines::Pooling;
 use crate::{
     batch::BatchArgs,
     bench::BenchCommand,
+    cluster::ClusterCommand,
     eval::EvalCommand,
     report::ReportArgs,
     serve::args::ServeArgs,
@@ -54,6 +55,7 @@ job.toml:
   name = "anomalies"
   [run]
   data_dir = "unspool-data"          # the same for all workers of the job, or else
+  begin_with = "scores"              # the output of a batch job: each series goes on from where that left it
   snapshot_store = "s3://bucket/jobs" # where they find each other's states (AWS_* in the environment)
 
 A worker killed at any instant loses nothing and repeats nothing: start it again, or let another one take over."#;
@@ -138,6 +140,9 @@ pub(crate) enum Command {
                             127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
                             proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
     Serve(Box<ServeArgs>),
+    /// Play a part in a cluster that runs batch jobs
+    #[command(subcommand, after_help = crate::cluster::HELP)]
+    Cluster(ClusterCommand),
     /// Measure: the encoder on a device, and what a server takes
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -5,6 +5,7 @@
 //! ```
 
 mod args;
+mod crew;
 mod describe;
 mod file;
 mod order;
@@ -13,12 +14,10 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use unspool_ingest::tables::{Layout, SeriesOptions};
-use unspool_model::Model;
 use unspool_pipelines::{
     Progress, StoreSettings,
     batch::{self, BatchJob, OnCorrupt},
@@ -27,14 +26,15 @@ use unspool_pipelines::{
 
 pub(crate) use self::args::BatchArgs;
 use self::{
+    crew::Crewed,
     describe::describe,
     file::{File, GiveFile, InputFile, OnCorruptFile, SchemasFile, WhatFile},
 };
 use crate::{
     args::MAX_HORIZON,
     error::{Error, Result},
-    job_file, model, print,
-    progress::{self, Display, say},
+    job_file, print,
+    progress::{self, Display},
     run,
 };
 
@@ -77,7 +77,7 @@ job.toml:
 Killed at any point it goes on when it is started again, and ends with the same bytes. Started again when it is done, it reads
 only files that are new. Each series' rows must come in the order of time, file by file; a row that is late is a reject.
 With a model of DNA (`model = "DIR"`) the input is FASTA, FASTQ, SAM or BAM, and what is given are embeddings.
-Not there yet: more than one machine."#;
+On more than one machine: --cluster; see `unspool cluster --help`."#;
 
 /// Rows of a unit where the file does not say.
 const UNIT_ROWS: u64 = 1_000_000;
@@ -91,7 +91,7 @@ const MAX_SERIES: usize = 1_000_000;
 /// # Errors
 /// When the job's file is not understood, or the input, the model or the output fails.
 pub(crate) fn run(args: BatchArgs) -> Result<()> {
-    let (file, folder) = match (args.flags.file()?, &args.job) {
+    let (file, folder) = match (args.flags.clone().file()?, &args.job) {
         (Some(file), _) => (file, PathBuf::new()),
         (None, Some(path)) => {
             let file: File = job_file::read(path)?;
@@ -103,26 +103,21 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
         "series-1" | "series-3" => name.to_owned(),
         dir => folder.join(dir).display().to_string(),
     });
-    let threads = threads_each(args.threads, args.workers);
-    let model = || Ok::<_, Error>(Arc::new(model::by_name(name.as_deref(), model::options(args.device, threads))?));
-    let models = (0..args.workers).map(|_| model()).collect::<Result<Vec<_>>>()?;
-    let Some(model) = models.first() else { return Err(Error::Usage("--workers: at least 1".into())) };
-    if let (Some(warning), false) = (model::fell_back(model), args.quiet) {
-        say(&format!("warning: {warning}"));
-    }
-    let job = job(file, folder, model)?;
-    let plan = batch::plan(&job, model)?;
+    let (runtime, cancel) = run::stopped_by_signals()?;
+    let crewed = crew::crew(&args, name.as_deref(), &cancel)?;
+    let job = job(file, folder, &crewed)?;
+    let Crewed { crew, model, .. } = &crewed;
+    let plan = batch::plan_with(&job, crew)?;
     if args.dry_run {
         return print(describe(&job, model, &plan).trim_end());
     }
-    let (runtime, cancel) = run::stopped_by_signals()?;
     let bytes = plan.files.iter().map(|(_, bytes)| bytes).sum();
     let mut display = Display::new(args.quiet, bytes);
     let mut report = |progress: &Progress| {
         display.show(progress);
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let done = batch::run_on(&job, &models, &mut report);
+    let done = batch::run_with(&job, crew, &mut report);
     drop(display);
     runtime.shutdown_background();
     let summary = match done {
@@ -138,17 +133,8 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
     Ok(())
 }
 
-/// The threads of each worker: as many as were asked for, else its share of the cores.
-fn threads_each(threads: Option<u16>, workers: u16) -> Option<u16> {
-    if threads.is_some() || workers < 2 {
-        return threads;
-    }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Some(u16::try_from(cores / usize::from(workers)).unwrap_or(u16::MAX).max(1))
-}
-
 /// From the file to a job; settings that do not go together are refused here.
-fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
+fn job(file: File, folder: PathBuf, crewed: &Crewed) -> Result<BatchJob> {
     let give = give(&file.give)?;
     let on_corrupt = match file.input.on_corrupt {
         OnCorruptFile::Stop => OnCorrupt::Stop,
@@ -158,6 +144,10 @@ fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
     let (output, output_url) = place(&file.output.dir, file.run.work_dir.as_deref(), &folder)?;
     let sort = order::sort(&file, &output, on_corrupt)?;
     let said = serde_json::to_string(&give).unwrap_or_default();
+    let mut metadata = run::metadata(&crewed.model, &[("command", "run".to_owned()), ("give", said)]);
+    for (_, route) in metadata.iter_mut().filter(|(key, _)| key == run::ROUTE) {
+        route.clone_from(crewed.route.as_ref().unwrap_or(&crewed.model.info().route.to_string()));
+    }
     Ok(BatchJob {
         inputs: file.input.paths.clone(),
         columns: columns(&file.input, unit_rows),
@@ -175,13 +165,13 @@ fn job(file: File, folder: PathBuf, model: &Model) -> Result<BatchJob> {
         partition_by: file.output.partition_by,
         row_group_rows: file.output.row_group_rows.map(NonZeroUsize::get),
         folder,
-        metadata: run::metadata(model, &[("command", "run".to_owned()), ("give", said)]),
+        metadata,
         stretch: file.run.unit_rows.is_none(),
         unit_rows,
         max_series: file.run.max_series.map_or(MAX_SERIES, NonZeroUsize::get),
         states_bytes: file.run.states_bytes.unwrap_or(STATES_BYTES),
         state_values: None,
-        pack_tokens: model::suitable_tokens(model),
+        pack_tokens: crewed.pack_tokens,
     })
 }
 

@@ -42,6 +42,10 @@ pub(crate) enum Error {
     /// The batch job failed.
     #[error(transparent)]
     Batch(#[from] unspool_pipelines::batch::Error),
+    /// The cluster failed.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] unspool_pipelines::cluster::Error),
     /// The query failed.
     #[cfg(feature = "sql")]
     #[error(transparent)]
@@ -86,6 +90,13 @@ impl Error {
             | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
             | Self::Batch(unspool_pipelines::batch::Error::Settings(_))
             | Self::Train(TrainError::Option { .. } | TrainError::Windows(DataError::Option { .. })) => 2,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(unspool_pipelines::cluster::Error::Settings(_))
+            | Self::Batch(unspool_pipelines::batch::Error::Cluster(unspool_pipelines::cluster::Error::Settings(_))) => {
+                2
+            }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(unspool_pipelines::cluster::Error::Cancelled) => 130,
             #[cfg(feature = "sql")]
             Self::Sql(unspool_pipelines::sql::Error::Query(_)) => 2,
             Self::Interrupted | Self::Paused | Self::Job(unspool_pipelines::Error::Cancelled) => 130,

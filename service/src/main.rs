@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod bench;
+mod cluster;
 mod embed;
 mod error;
 mod eval;
@@ -33,8 +34,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What is logged where nobody asked: the Kafka client tells of every lost connection, and so does the job.
-const QUIET: &str = "error,librdkafka=off,rdkafka=off";
+/// What is logged where nobody asked: the Kafka client and the cluster's engine tell of every lost connection, and so does the job.
+const QUIET: &str = "error,librdkafka=off,rdkafka=off,ballista_core=off,ballista_executor=off,ballista_scheduler=off";
 
 fn main() -> ExitCode {
     unspool_model::keep_freed_memory();
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
     match cli.command {
         Some(Command::Bench(command)) => bench::run(command),
+        Some(Command::Cluster(command)) => cluster::run(command),
         Some(Command::Embed(args)) => embed::run(args),
         Some(Command::Eval(command)) => eval::run(command),
         Some(Command::Forecast(args)) => forecast::run(args),

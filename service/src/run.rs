@@ -20,6 +20,9 @@ use crate::{
 /// How errors and the summary call standard output.
 const STDOUT: &str = "standard output";
 
+/// The key under which an output's metadata name the route.
+pub(crate) const ROUTE: &str = "unspool.route";
+
 /// Everything that a job needs to run.
 pub(crate) struct Plan {
     /// The job.
@@ -150,7 +153,7 @@ pub(crate) fn metadata_of(info: &Info, options: &[(&str, String)]) -> Vec<(Strin
         ("unspool.model.name".to_owned(), info.name.clone()),
         ("unspool.model.digest".to_owned(), info.digest.to_string()),
         ("unspool.model.trained".to_owned(), info.trained.to_string()),
-        ("unspool.route".to_owned(), info.route.to_string()),
+        (ROUTE.to_owned(), info.route.to_string()),
     ];
     metadata.extend(options.iter().map(|(key, value)| (format!("unspool.options.{key}"), value.clone())));
     metadata

@@ -48,6 +48,7 @@ pub(crate) use self::{
     args::ServeArgs,
     config::Config,
     registry::{BUILT_IN, Registry},
+    sessions::check_id,
     tenant::ANYONE,
 };
 use crate::{

@@ -1,5 +1,7 @@
 //! `unspool sessions`: work on the sessions of a server that is stopped.
 
+mod import;
+
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
@@ -26,6 +28,9 @@ pub(crate) enum SessionsCommand {
                             raw history if limits.session_history_bytes says how much. A session of which not all events \
                             are kept stays with its model, and is named.")]
     Migrate(MigrateArgs),
+    /// Begin a session for each series of a batch job's output, where the job has left it
+    #[command(after_help = import::HELP)]
+    Import(import::ImportArgs),
 }
 
 /// `unspool sessions migrate`.
@@ -51,21 +56,30 @@ pub(crate) struct MigrateArgs {
 /// # Errors
 /// When the folder is in use or damaged, the model cannot be loaded, or a session could not be moved: the others were.
 pub(crate) fn run(command: SessionsCommand) -> Result<()> {
-    let SessionsCommand::Migrate(MigrateArgs { sessions, data_dir, to, tenant, device }) = command;
-    if !data_dir.is_dir() {
-        return Err(Error::Usage(format!("{}: there is no such folder", data_dir.display())));
+    match command {
+        SessionsCommand::Migrate(args) => migrate(args),
+        SessionsCommand::Import(args) => import::run(&args),
     }
+}
+
+/// The built-in models, and another one.
+fn registry(other: Option<&str>, DeviceArgs { device, weights }: DeviceArgs) -> Result<Arc<Registry>> {
     let mut model = BUILT_IN.map(str::to_owned).to_vec();
-    let built_in = model.contains(&to);
-    if !built_in {
-        model.push(to.clone());
-    }
-    let DeviceArgs { device, weights } = device;
+    model.extend(other.filter(|other| !BUILT_IN.contains(other)).map(str::to_owned));
     let args = ServeArgs { model, device: Some(device), weights: Some(weights), ..ServeArgs::default() };
     let models = Arc::new(Registry::load(&Config::new(args)?)?);
     if let Some(warning) = models.all().first().and_then(|model| fell_back(model)) {
         say(&format!("warning: {warning}"));
     }
+    Ok(models)
+}
+
+fn migrate(MigrateArgs { sessions, data_dir, to, tenant, device }: MigrateArgs) -> Result<()> {
+    if !data_dir.is_dir() {
+        return Err(Error::Usage(format!("{}: there is no such folder", data_dir.display())));
+    }
+    let models = registry(Some(&to), device)?;
+    let built_in = BUILT_IN.contains(&to.as_str());
     let target: Digest = if built_in {
         let found = models.all().into_iter().find(|model| model.info().name == to);
         found.map(|model| model.info().digest).ok_or_else(|| Error::Usage(format!("--to {to}: no such model")))?

@@ -43,7 +43,7 @@ pub(crate) fn run(args: StreamArgs) -> Result<()> {
     let file = File::read(path)?;
     let model = load(&file, &args)?;
     let member = if args.check { None } else { Some(claim(&file, &args)?) };
-    let job = config::job(&file, &args, member.as_ref().map_or("checked", Member::name))?;
+    let job = config::job(&file, &args, (&model, member.as_ref().map_or("checked", Member::name)))?;
     if args.check {
         let plan = stream::check(&job, &model)?;
         let sample = stream::sample(&job, plan.partitions)?;

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Alignment, Embedded, FrontEnd, Prediction, Predictions, Said, SeriesState, scaling::Scale, state::Patches,
 };
 use crate::{Result, encoder::BackboneState};
 
 /// Quantiles of the next values of one series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Levels of the quantiles, growing.
     pub levels: Vec<f64>,
@@ -19,7 +21,7 @@ pub struct Forecast {
 }
 
 /// Why a series has no forecast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Unforecastable {
     /// It holds no value.
     #[error("the series holds no value")]

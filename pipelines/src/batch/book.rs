@@ -16,10 +16,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use unspool_model::{Model, Options, State};
+use unspool_model::{Model, State};
 
 use super::{
-    encode::Work,
+    encode::{Kept as KeptState, Start, Work},
     error::{Error, Result},
     manifest::{Manifest, SegmentEntry},
     segment::{self, Draft, Entry, FOLDER, Place, Record},
@@ -150,29 +150,28 @@ impl Book {
     ///
     /// # Errors
     /// When a file is damaged.
-    pub(super) fn work(&mut self, (model, options): (&Model, &Options), number: usize) -> Result<Work> {
-        let fresh = |slot: &Slot, from: usize| slot.fresh[from..].to_vec();
+    pub(super) fn work(&mut self, number: usize) -> Result<Work> {
+        let work = |start, values: Vec<f64>, fresh| Work { number, start, values, fresh, keep: false, held: vec![] };
         if let Some((state, held)) = self.slots.get_mut(number).and_then(|slot| slot.live.take()) {
             self.live.retain(|live| *live != number);
-            let values = fresh(&self.slots[number], held);
-            return Ok(Work { number, state: *state, fresh: values.len(), values });
+            let values = self.slots[number].fresh[held..].to_vec();
+            let fresh = values.len();
+            return Ok(work(Start::Live(state), values, fresh));
         }
-        let Some(slot) = self.slots.get(number) else {
-            return Ok(Work { number, state: model.open(options)?, values: vec![], fresh: 0 });
-        };
-        let (state, mut values) = match (slot.draft, slot.state) {
+        let Some(slot) = self.slots.get(number) else { return Ok(work(Start::Fresh, vec![], 0)) };
+        let (start, mut values) = match (slot.draft, slot.state) {
             (Some(place), _) => {
                 let read = self.draft.as_mut().map(|draft| draft.read(place)).transpose()?;
-                (model.restore(&read.unwrap_or_default())?, vec![])
+                (Start::Saved(read.unwrap_or_default()), vec![])
             }
             (None, Some(saved)) => {
                 let read = segment::payload(&self.path(saved.unit), saved.place)?;
-                (model.restore(&read)?, self.saved_values(slot)?)
+                (Start::Saved(read), self.saved_values(slot)?)
             }
-            (None, None) => (model.open(options)?, self.saved_values(slot)?),
+            (None, None) => (Start::Fresh, self.saved_values(slot)?),
         };
         values.extend_from_slice(&slot.fresh);
-        Ok(Work { number, state, values, fresh: slot.fresh.len() })
+        Ok(work(start, values, slot.fresh.len()))
     }
 
     fn saved_values(&self, slot: &Slot) -> Result<Vec<f64>> {
@@ -189,18 +188,19 @@ impl Book {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn keep(&mut self, model: &Model, (number, state): (usize, State), save: bool) -> Result<()> {
+    pub(super) fn keep(&mut self, model: &Model, (number, state): (usize, KeptState), save: bool) -> Result<()> {
         if save {
-            let bytes = model.save(&state)?;
+            let bytes = state.save(model)?;
             let place = self.draft()?.put_state(&bytes)?;
             let slot = self.slot(number);
             (slot.draft, slot.fresh) = (Some(place), vec![]);
         }
+        let KeptState::Live(state) = state else { return Ok(()) };
         if self.most_live == 0 {
             return Ok(());
         }
         let slot = self.slot(number);
-        slot.live = Some((Box::new(state), slot.fresh.len()));
+        slot.live = Some((state, slot.fresh.len()));
         self.live.push_back(number);
         while self.live.len() > self.most_live {
             let Some(oldest) = self.live.pop_front() else { break };

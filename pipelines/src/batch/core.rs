@@ -7,8 +7,6 @@ mod attributes;
 mod scores;
 mod table;
 
-use std::sync::Arc;
-
 use arrow::{
     array::{AsArray, BooleanArray, Int64Array, RecordBatch},
     compute::{cast, filter_record_batch},
@@ -17,15 +15,12 @@ use arrow::{
 use unspool_ingest::{Reject, schema::TimeKind};
 use unspool_model::{Model, Options};
 
-use self::{
-    attributes::Attributes,
-    scores::Scores,
-    table::{Answer, Table},
-};
+use self::{attributes::Attributes, scores::Scores, table::Table};
 use super::{
     BatchJob,
     book::Book,
-    encode::{self, Ran, Work},
+    crew::Crew,
+    encode::{Answer, Order, Ran, Work},
     error::{Error, Result},
     manifest::{Manifest, SegmentEntry},
     segment::Record,
@@ -37,7 +32,7 @@ use crate::{
     stream::emit::{Emit, Every, Give},
 };
 
-/// Packs that a worker gets at a time.
+/// Packs of a bite: what is given of the series in one is written, or not, as a whole.
 const PACKS: usize = 2;
 /// Values of a series are run again, instead of a state saved, as long as they take less than this share of its bytes.
 const VALUES_SHARE: usize = 4;
@@ -59,6 +54,12 @@ pub(super) struct Given {
     pub events: u64,
 }
 
+/// Series that were run together, and what came of them.
+pub(super) struct Bite {
+    ran: Vec<Ran>,
+    events: u64,
+}
+
 /// How much is kept as values and how much as states.
 #[derive(Clone, Copy)]
 struct Sizes {
@@ -69,10 +70,9 @@ struct Sizes {
 }
 
 /// The series and what they gave so far.
-pub(super) struct Core {
-    /// One for each worker.
-    models: Vec<Arc<Model>>,
-    options: Options,
+pub(super) struct Core<'a> {
+    crew: &'a Crew,
+    give: Give,
     table: Table,
     attributes: Attributes,
     featuriser: SeriesFeaturiser,
@@ -91,17 +91,18 @@ pub(super) struct Core {
     common: Option<Frequency>,
 }
 
-impl Core {
+impl<'a> Core<'a> {
     /// Goes on from what is saved.
     ///
     /// # Errors
     /// When the model does not give what the job asks for, there are too many series, or a file is damaged.
-    pub(super) fn new(job: &BatchJob, models: &[Arc<Model>], manifest: &Manifest) -> Result<Self> {
-        let Some(model) = models.first() else { return Err(Error::Settings("no model".into())) };
+    pub(super) fn new(job: &BatchJob, crew: &'a Crew, manifest: &Manifest) -> Result<Self> {
+        let model = crew.model();
         let options = options(job, model)?;
         let table = Table::new(job, model, (&options, manifest.time))?;
         let state_bytes = state_bytes(model, &options)?.max(1);
-        let (book, records) = Book::open(&job.output, manifest, job.states_bytes / state_bytes)?;
+        let most_live = if crew.keeps_states() { job.states_bytes / state_bytes } else { 0 };
+        let (book, records) = Book::open(&job.output, manifest, most_live)?;
         if records.len() > job.max_series {
             return Err(too_many(job.max_series));
         }
@@ -115,8 +116,8 @@ impl Core {
         let patch = model.series_shape().map_or(1, |shape| shape.patch);
         let values = job.state_values.unwrap_or((state_bytes / VALUES_SHARE / size_of::<f64>()) as u64);
         Ok(Self {
-            models: models.to_vec(),
-            options,
+            crew,
+            give: job.give.clone(),
             table,
             attributes,
             featuriser: SeriesFeaturiser::resumed(series, job.give == Give::Scores),
@@ -131,10 +132,6 @@ impl Core {
             pack_events: job.pack_tokens.saturating_mul(patch),
             common: None,
         })
-    }
-
-    fn model(&self) -> &Arc<Model> {
-        &self.models[0]
     }
 
     /// The schema of the output.
@@ -228,18 +225,27 @@ impl Core {
     /// # Errors
     /// When the model or the disk refuses.
     pub(super) fn run(&mut self, due: &[usize], last: bool) -> Result<(usize, u64)> {
-        let works = self.works(due, |work| work.values.len() as u64)?;
+        let mut works: Vec<Work> =
+            self.bites(due, |work| work.values.len() as u64)?.into_iter().flat_map(|(works, _)| works).collect();
         let (series, events) = (works.len(), works.iter().map(|work| work.values.len() as u64).sum());
-        let pack_events = self.pack_events;
-        let ran = encode::shared(&self.models, works, |model, works| encode::encode(model, works, pack_events))?;
-        for Ran { number, state, scores } in ran {
+        for work in &mut works {
+            work.keep = self.crew.keeps_states() || self.saves(work.number, last);
+        }
+        let order = Order { give: self.give.clone(), answers: false };
+        for Ran { number, state, scores, .. } in self.crew.run(&order, works, self.pack_events)? {
             self.scores.answer(number, scores);
-            let going_on = !last && self.table.is_scores() && self.last_rows[number] + GOING_ON_ROWS > self.rows;
-            let save = going_on || self.book.tail(number) > self.sizes.values;
-            let model = Arc::clone(self.model());
-            self.book.keep(&model, (number, state), save)?;
+            if let Some(state) = state {
+                let save = self.saves(number, last);
+                self.book.keep(self.crew.model(), (number, state), save)?;
+            }
         }
         Ok((series, events))
+    }
+
+    /// Whether a series' state is saved at the end of the unit at hand.
+    fn saves(&self, number: usize, last: bool) -> bool {
+        let going_on = !last && self.table.is_scores() && self.last_rows[number] + GOING_ON_ROWS > self.rows;
+        going_on || self.book.tail(number) > self.sizes.values
     }
 
     /// The output rows of the unit, once all that is due was run.
@@ -264,60 +270,65 @@ impl Core {
         all.filter(|number| self.runs[*number] == self.run).collect()
     }
 
-    /// Gives forecasts or embeddings of the first of these series, as many as suit the workers, and says how many.
+    /// Computes forecasts or embeddings of the first of these series, as many bites as suit the crew.
     ///
     /// # Errors
     /// When the model or the disk refuses.
-    pub(super) fn give(&mut self, due: &[usize]) -> Result<(usize, Given)> {
+    pub(super) fn give(&mut self, due: &[usize]) -> Result<Vec<Bite>> {
         let least = forecast::LEAST_EVENTS.max(self.table.horizon() as u64);
-        let works = self.works(due, |work| (work.values.len() as u64).max(least))?;
-        let events = works.iter().map(|work| work.values.len() as u64).sum();
-        let held: Vec<Vec<f64>> = works.iter().map(|work| self.featuriser.series()[work.number].held_back()).collect();
-        let keep: Vec<bool> =
-            works.iter().map(|work| self.book.tail(work.number) > self.sizes.values / KEEP_SHARE).collect();
-        // The works are those of the first series that are due, which stand in the order of their numbers.
-        let place = |number: usize| due.binary_search(&number).unwrap_or(0);
-        let (table, pack_events) = (&self.table, self.pack_events);
-        let answers = encode::shared(&self.models, works, |model, works| {
-            let (mut kept, mut ended) = (vec![], vec![]);
-            for Ran { number, state, .. } in encode::encode(model, works, pack_events)? {
-                kept.push(keep[place(number)].then(|| state.clone()));
-                ended.push(Work { number, state, values: held[place(number)].clone(), fresh: 0 });
-            }
-            let ended = encode::encode(model, ended, pack_events)?;
-            let answers = table.answers(model, &ended.iter().map(|ran| &ran.state).collect::<Vec<_>>())?;
-            Ok(ended.iter().map(|ran| ran.number).zip(kept).zip(answers).collect())
-        })?;
-        let numbers: Vec<usize> = answers.iter().map(|((number, _), _)| *number).collect();
-        let mut given: Vec<Answer> = Vec::with_capacity(answers.len());
-        let model = Arc::clone(self.model());
-        for ((number, state), answer) in answers {
-            if let Some(state) = state {
-                self.book.keep(&model, (number, state), true)?;
-            }
-            given.push(answer);
+        let (mut sizes, mut works) = (vec![], vec![]);
+        for (bite, events) in self.bites(due, |work| (work.values.len() as u64).max(least))? {
+            sizes.push((bite.len(), events));
+            works.extend(bite);
         }
-        let series: Vec<&Series> = numbers.iter().map(|number| &self.featuriser.series()[*number]).collect();
-        let (rows, of, rejects) = self.table.rows(&model, (&series, given), self.common)?;
-        let of: Vec<u32> = of.into_iter().map(|at| u32::try_from(numbers[at]).unwrap_or(u32::MAX)).collect();
-        let rows = self.attributes.add(rows, &of)?;
-        Ok((numbers.len(), Given { rows, rejects, events }))
+        for work in &mut works {
+            work.held = self.featuriser.series()[work.number].held_back();
+            work.keep = self.book.tail(work.number) > self.sizes.values / KEEP_SHARE;
+        }
+        let order = Order { give: self.give.clone(), answers: true };
+        let mut ran = self.crew.run(&order, works, self.pack_events)?.into_iter();
+        let bite = |(series, events)| Bite { ran: ran.by_ref().take(series).collect(), events };
+        Ok(sizes.into_iter().map(bite).collect())
     }
 
-    /// The first of these series, as many as suit the workers by what they cost.
-    fn works(&mut self, due: &[usize], cost: impl Fn(&Work) -> u64) -> Result<Vec<Work>> {
-        let room = (self.pack_events * PACKS * self.models.len()) as u64;
-        let (mut works, mut taken) = (vec![], 0);
-        for number in due {
-            if taken >= room {
-                break;
+    /// Takes what a bite gave: how many series it is of, and the rows.
+    ///
+    /// # Errors
+    /// When the disk or Arrow refuses.
+    pub(super) fn take(&mut self, bite: Bite) -> Result<(usize, Given)> {
+        let (mut numbers, mut given): (Vec<usize>, Vec<Answer>) = (vec![], vec![]);
+        for Ran { number, state, answer, .. } in bite.ran {
+            if let Some(state) = state {
+                self.book.keep(self.crew.model(), (number, state), true)?;
             }
-            let model = Arc::clone(self.model());
-            let work = self.book.work((&model, &self.options), *number)?;
-            taken += cost(&work);
-            works.push(work);
+            numbers.push(number);
+            given.extend(answer);
         }
-        Ok(works)
+        let series: Vec<&Series> = numbers.iter().map(|number| &self.featuriser.series()[*number]).collect();
+        let (rows, of, rejects) = self.table.rows(self.crew.model(), (&series, given), self.common)?;
+        let of: Vec<u32> = of.into_iter().map(|at| u32::try_from(numbers[at]).unwrap_or(u32::MAX)).collect();
+        let rows = self.attributes.add(rows, &of)?;
+        Ok((numbers.len(), Given { rows, rejects, events: bite.events }))
+    }
+
+    /// The first of these series in bites by what they cost, each with its events, as many as suit the crew. Where a bite ends does
+    /// not depend on who runs it: nor do, then, the ends of units and parts.
+    fn bites(&mut self, due: &[usize], cost: impl Fn(&Work) -> u64) -> Result<Vec<(Vec<Work>, u64)>> {
+        let room = self.pack_events.saturating_mul(PACKS);
+        let (mut bites, mut due) = (vec![], due.iter().peekable());
+        while bites.len() < self.crew.bites(room) && due.peek().is_some() {
+            let (mut works, mut taken) = (vec![], 0);
+            while taken < room as u64
+                && let Some(number) = due.next()
+            {
+                let work = self.book.work(*number)?;
+                taken += cost(&work);
+                works.push(work);
+            }
+            let events = works.iter().map(|work| work.values.len() as u64).sum();
+            bites.push((works, events));
+        }
+        Ok(bites)
     }
 
     /// Ends a unit: what changed goes to the disk. Gives the files that hold everything now, and the paths of those that are no

@@ -30,6 +30,10 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A cluster does not answer, or refused.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::Error),
     /// Reading, computing or writing failed.
     #[error(transparent)]
     Job(#[from] crate::Error),

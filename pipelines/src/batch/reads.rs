@@ -2,9 +2,15 @@
 //!
 //! A unit ends where no record is under way, so that nothing has to be kept between units but the reader's position.
 
+#[cfg(feature = "cluster")]
+mod ahead;
+#[cfg(feature = "cluster")]
+pub(crate) mod records;
+
 use std::{num::NonZeroU64, sync::Arc};
 
 use futures::executor::block_on;
+use serde::{Deserialize, Serialize};
 use unspool_ingest::{
     Batch, Source,
     reads::{self, ReadOptions},
@@ -13,6 +19,7 @@ use unspool_model::Model;
 
 use super::{
     BatchJob,
+    crew::Crew,
     error::{Error, Result},
     files::FileEntry,
     manifest::Manifest,
@@ -29,9 +36,20 @@ const COLUMNS: [&str; 4] = ["id", "start", "last", "sequence"];
 /// Threads that decompress a BAM file's blocks.
 const BGZF_WORKERS: usize = 2;
 
+/// What is asked of reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReadsOrder {
+    layer: Option<usize>,
+    pool: emit::Pooling,
+    window: Option<NonZeroU64>,
+    max_sequences: usize,
+}
+
 /// A run over reads.
 pub(super) struct ReadsRun<'a, 'r> {
     unit: Unit<'a, 'r>,
+    #[cfg(feature = "cluster")]
+    crew: &'a Crew,
     embed: Embed,
     /// Records that were read.
     records: u64,
@@ -44,18 +62,32 @@ impl<'a, 'r> ReadsRun<'a, 'r> {
     /// When the model does not give what the job asks for.
     pub(super) fn new(
         place: Place<'a>,
-        (model, manifest): (&Arc<Model>, Manifest),
+        (crew, manifest): (&'a Crew, Manifest),
         report: (&'a mut Summary, &'a mut Report<'r>),
     ) -> Result<Self> {
-        let embed = embed(place.job, model)?.numbered_from(manifest.series);
+        let embed = embed(place.job, crew.model())?.numbered_from(manifest.series);
         let (records, schema) = (manifest.series, embed.schema());
-        Ok(Self { unit: Unit::new(place, (manifest, schema), report)?, embed, records })
+        Ok(Self {
+            unit: Unit::new(place, (manifest, schema), report)?,
+            #[cfg(feature = "cluster")]
+            crew,
+            embed,
+            records,
+        })
     }
 
     pub(super) fn run(mut self) -> Result<Manifest> {
-        let Self { unit, embed, records } = &mut self;
+        #[cfg(feature = "cluster")]
+        let crew = self.crew;
+        let Self { unit, embed, records, .. } = &mut self;
         unit.each_file(|unit, files| {
-            files.iter().try_for_each(|entry| read(unit, (&mut *embed, &mut *records), entry))
+            files.iter().try_for_each(|entry| {
+                #[cfg(feature = "cluster")]
+                if let Some(cluster) = crew.as_cluster() {
+                    return ahead::read(unit, (cluster, &mut *records), entry);
+                }
+                read(unit, (&mut *embed, &mut *records), entry)
+            })
         })?;
         self.unit.manifest.complete = true;
         commit(&mut self.unit, self.records)?;
@@ -68,6 +100,11 @@ impl<'a, 'r> ReadsRun<'a, 'r> {
 /// # Errors
 /// When the model has no such layer, or gives no embeddings of reads.
 pub(super) fn embed(job: &BatchJob, model: &Arc<Model>) -> Result<Embed> {
+    order(job, model)?.embed(model, job.pack_tokens)
+}
+
+/// What a job asks of reads.
+fn order(job: &BatchJob, model: &Model) -> Result<ReadsOrder> {
     let Give::Embedding { layer, pool, .. } = &job.give else {
         let name = &model.info().name;
         return Err(Error::Settings(format!("give: {name} is a model of reads, which gives embeddings alone")));
@@ -75,36 +112,34 @@ pub(super) fn embed(job: &BatchJob, model: &Arc<Model>) -> Result<Embed> {
     if job.sort.is_some() {
         return Err(Error::Settings("input.sort: reads have no times".into()));
     }
-    let pooling = match (pool, job.window.and_then(NonZeroU64::new)) {
-        (_, Some(bases)) => Pooling::Window(bases),
-        (emit::Pooling::Mean, None) => Pooling::Mean,
-        (emit::Pooling::Last, None) => Pooling::Last,
-        (emit::Pooling::Max, None) => Pooling::Max,
-    };
-    let options = EmbedOptions {
-        pooling,
+    Ok(ReadsOrder {
         layer: *layer,
-        pack_tokens: job.pack_tokens,
+        pool: *pool,
+        window: job.window.and_then(NonZeroU64::new),
         max_sequences: job.max_series.max(job.columns.batch_rows),
-    };
-    Embed::new(Arc::clone(model), options).map_err(Into::into)
+    })
+}
+
+impl ReadsOrder {
+    /// The job over rows.
+    pub(crate) fn embed(&self, model: &Arc<Model>, pack_tokens: usize) -> Result<Embed> {
+        let pooling = match (self.pool, self.window) {
+            (_, Some(bases)) => Pooling::Window(bases),
+            (emit::Pooling::Mean, None) => Pooling::Mean,
+            (emit::Pooling::Last, None) => Pooling::Last,
+            (emit::Pooling::Max, None) => Pooling::Max,
+        };
+        let options = EmbedOptions { pooling, layer: self.layer, pack_tokens, max_sequences: self.max_sequences };
+        Embed::new(Arc::clone(model), options).map_err(Into::into)
+    }
 }
 
 /// Reads a file, from where the last unit ended in it.
 fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry: &FileEntry) -> Result<()> {
     let before = unit.summary.progress.bytes_read;
     let file = unit.place.lake.bring(entry, &unit.place.job.columns)?;
-    let whole = ReadOptions::default();
-    let options = ReadOptions {
-        columns: Some(COLUMNS.map(String::from).to_vec()),
-        bgzf_workers: BGZF_WORKERS,
-        start: unit.manifest.position,
-        // A unit ends with a batch: no batch is longer than a unit.
-        batch_bases: whole.batch_bases.min(usize::try_from(unit.place.job.unit_rows).unwrap_or(usize::MAX)).max(1),
-        ..whole
-    };
     let here = file.path().display().to_string();
-    let mut source = reads::open(file.path(), &options)?;
+    let mut source = reads::open(file.path(), &options(unit))?;
     let read = loop {
         let batch = match block_on(source.next()) {
             Ok(Some(batch)) => batch,
@@ -129,6 +164,19 @@ fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry
     work_off(unit, embed)?;
     *records = embed.records().unwrap_or(*records);
     read
+}
+
+/// How a file is read, from where the last unit ended in it.
+fn options(unit: &Unit<'_, '_>) -> ReadOptions {
+    let whole = ReadOptions::default();
+    ReadOptions {
+        columns: Some(COLUMNS.map(String::from).to_vec()),
+        bgzf_workers: BGZF_WORKERS,
+        start: unit.manifest.position,
+        // A unit ends with a batch: no batch is longer than a unit.
+        batch_bases: whole.batch_bases.min(usize::try_from(unit.place.job.unit_rows).unwrap_or(usize::MAX)).max(1),
+        ..whole
+    }
 }
 
 /// Runs what waits.

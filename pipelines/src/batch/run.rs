@@ -16,6 +16,7 @@ use unspool_model::{Front, Model};
 use super::{
     BatchJob, Plan,
     core::{self, Core},
+    crew::Crew,
     error::{Error, Result},
     files::FileEntry,
     lake::{Lake, source},
@@ -38,9 +39,17 @@ pub type Report<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 /// # Errors
 /// As [`run`], where it would not even begin.
 pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
-    fits(job, model)?;
+    plan_with(job, &Crew::threads(std::slice::from_ref(model))?)
+}
+
+/// As [`plan`], for those who would run it.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(job: &BatchJob, crew: &Crew) -> Result<Plan> {
+    fits(job, crew.model())?;
     let manifest = Output::open(job)?.manifest()?;
-    let (lake, files, time) = look(job, model, manifest.as_ref())?;
+    let (lake, files, time) = look(job, crew, manifest.as_ref())?;
     let files = files.iter().map(|entry| (lake.shown(entry), entry.bytes)).collect();
     Ok(Plan { files, time, manifest })
 }
@@ -51,32 +60,31 @@ pub fn plan(job: &BatchJob, model: &Arc<Model>) -> Result<Plan> {
 /// When the settings are not those of what the output folder holds; a file that was read before is missing or changed;
 /// the input, the model or the disk fails; or `report` says stop ([`crate::Error::Cancelled`]).
 pub fn run(job: &BatchJob, model: &Arc<Model>, report: &mut Report<'_>) -> Result<Summary> {
-    run_on(job, std::slice::from_ref(model), report)
+    run_with(job, &Crew::threads(std::slice::from_ref(model))?, report)
 }
 
-/// As [`run`], with a worker for each of these models, which are the same one loaded several times: the first one for what is
-/// done once. How many there are changes no bit.
+/// As [`run`], by many: who they are changes no bit.
 ///
 /// # Errors
-/// As [`run`].
-pub fn run_on(job: &BatchJob, models: &[Arc<Model>], report: &mut Report<'_>) -> Result<Summary> {
+/// As [`run`]; and when a cluster does not answer.
+pub fn run_with(job: &BatchJob, crew: &Crew, report: &mut Report<'_>) -> Result<Summary> {
     let began = Instant::now();
-    let Some(model) = models.first() else { return Err(Error::Settings("no model".into())) };
+    let model = crew.model();
     fits(job, model)?;
     let mut output = Output::open(job)?;
     let mut manifest = output.manifest()?;
     // A refusal changes nothing: only then is there a folder, and a lock.
-    let (mut lake, _, mut time) = look(job, model, manifest.as_ref())?;
+    let (mut lake, _, mut time) = look(job, crew, manifest.as_ref())?;
     output.lock()?;
     let now = output.manifest()?;
     if now != manifest {
         manifest = now;
-        (lake, _, time) = look(job, model, manifest.as_ref())?;
+        (lake, _, time) = look(job, crew, manifest.as_ref())?;
     }
     output.begin(manifest.as_ref())?;
     let mut manifest = match (manifest, time) {
         (Some(manifest), _) => manifest,
-        (None, Some(time)) => Manifest::new(identity(job, model), time),
+        (None, Some(time)) => Manifest::new(identity(job, crew), time),
         (None, None) => return Err(Error::Settings("input.paths: all files are damaged".into())),
     };
     let mut summary = Summary { progress: Progress::default(), first_rejects: vec![], elapsed: began.elapsed() };
@@ -93,13 +101,12 @@ pub fn run_on(job: &BatchJob, models: &[Arc<Model>], report: &mut Report<'_>) ->
         }
         let place = Place { job, lake: &lake, output: &mut output };
         manifest = match model.info().front {
-            Front::Dna => ReadsRun::new(place, (model, manifest), (&mut summary, report))?.run()?,
-            _ => Running::new(place, (models, manifest), (&mut summary, report))?.run()?,
+            Front::Dna => ReadsRun::new(place, (crew, manifest), (&mut summary, report))?.run()?,
+            _ => Running::new(place, (crew, manifest), (&mut summary, report))?.run()?,
         };
     }
     summary.elapsed = began.elapsed();
     if summary.progress.rows_read > 0 || summary.progress.rows_written > 0 {
-        let workers = if models.len() > 1 { format!(", {} workers", models.len()) } else { String::new() };
         let entry = RunEntry {
             began: DateTime::<Utc>::from(SystemTime::now() - summary.elapsed)
                 .to_rfc3339_opts(SecondsFormat::Secs, true),
@@ -107,7 +114,7 @@ pub fn run_on(job: &BatchJob, models: &[Arc<Model>], report: &mut Report<'_>) ->
             rows_read: summary.progress.rows_read,
             events: summary.progress.events,
             rows_written: summary.progress.rows_written,
-            place: format!("{}{workers}", model.info().device),
+            place: crew.place(),
             folder: std::path::absolute(&job.folder).unwrap_or_else(|_| job.folder.clone()),
         };
         entry.log(&job.output);
@@ -127,15 +134,11 @@ fn fits(job: &BatchJob, model: &Arc<Model>) -> Result<()> {
 }
 
 /// The lake, the files that are still to be read, and how they write time.
-fn look(
-    job: &BatchJob,
-    model: &Model,
-    manifest: Option<&Manifest>,
-) -> Result<(Lake, Vec<FileEntry>, Option<TimeKind>)> {
+fn look(job: &BatchJob, crew: &Crew, manifest: Option<&Manifest>) -> Result<(Lake, Vec<FileEntry>, Option<TimeKind>)> {
     if let Some(manifest) = manifest {
-        manifest.check(&identity(job, model), &job.output)?;
+        manifest.check(&identity(job, crew), &job.output)?;
     }
-    let lake = Lake::find(job, model.info().front, manifest)?;
+    let lake = Lake::find(job, crew.model().info().front, manifest)?;
     let mut files = manifest.map_or(vec![], |manifest| manifest.files[manifest.done..].to_vec());
     files.extend(lake.new_files(manifest));
     let known = manifest.map(|manifest| manifest.time);
@@ -144,15 +147,15 @@ fn look(
 }
 
 /// What decides the output beside the input.
-fn identity(job: &BatchJob, model: &Model) -> BTreeMap<String, String> {
-    let info = model.info();
+fn identity(job: &BatchJob, crew: &Crew) -> BTreeMap<String, String> {
+    let info = crew.model().info();
     let SeriesOptions { id, time, values, layout, keep, .. } = &job.columns;
     let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "by convention".into());
     let values = if values.is_empty() { "by convention".into() } else { values.join(", ") };
     let give = serde_json::to_string(&job.give).unwrap_or_default();
     let pairs = [
         ("model", format!("{} ({})", info.name, info.digest)),
-        ("route", info.route.to_string()),
+        ("route", crew.route()),
         ("give", give),
         ("id column", text(id)),
         ("time column", text(time)),
@@ -169,16 +172,16 @@ fn identity(job: &BatchJob, model: &Model) -> BTreeMap<String, String> {
 /// A run over series.
 struct Running<'a, 'r> {
     unit: Unit<'a, 'r>,
-    core: Core,
+    core: Core<'a>,
 }
 
 impl<'a, 'r> Running<'a, 'r> {
     fn new(
         place: Place<'a>,
-        (models, manifest): (&[Arc<Model>], Manifest),
+        (crew, manifest): (&'a Crew, Manifest),
         report: (&'a mut Summary, &'a mut Report<'r>),
     ) -> Result<Self> {
-        let core = Core::new(place.job, models, &manifest)?;
+        let core = Core::new(place.job, crew, &manifest)?;
         let schema = core.schema();
         Ok(Self { unit: Unit::new(place, (manifest, schema), report)?, core })
     }
@@ -207,23 +210,25 @@ impl<'a, 'r> Running<'a, 'r> {
         while let Some(left) = due.get(usize::try_from(self.unit.manifest.given).unwrap_or(usize::MAX)..)
             && !left.is_empty()
         {
-            let (series, given) = self.core.give(left)?;
-            self.unit.encoded(given.events);
-            self.unit.keep(given.rows)?;
-            self.unit.keep_rejects(&given.rejects)?;
-            self.unit.manifest.given += series as u64;
-            self.unit.summary.progress.closing = Some((self.unit.manifest.given, all));
-            if self.unit.events >= self.unit.place.job.unit_rows && self.unit.manifest.given < all {
-                commit(&mut self.unit, &mut self.core)?;
+            for bite in self.core.give(left)? {
+                let (series, given) = self.core.take(bite)?;
+                self.unit.encoded(given.events);
+                self.unit.keep(given.rows)?;
+                self.unit.keep_rejects(&given.rejects)?;
+                self.unit.manifest.given += series as u64;
+                self.unit.summary.progress.closing = Some((self.unit.manifest.given, all));
+                if self.unit.events >= self.unit.place.job.unit_rows && self.unit.manifest.given < all {
+                    commit(&mut self.unit, &mut self.core)?;
+                }
+                self.unit.step()?;
             }
-            self.unit.step()?;
         }
         Ok(())
     }
 }
 
 /// Reads a file, or several that are sorted, from where the last unit ended in them.
-fn read(unit: &mut Unit<'_, '_>, core: &mut Core, files: &[FileEntry]) -> Result<()> {
+fn read(unit: &mut Unit<'_, '_>, core: &mut Core<'_>, files: &[FileEntry]) -> Result<()> {
     let (before, job, lake) = (unit.summary.progress.bytes_read, unit.place.job, unit.place.lake);
     let brought = files.iter().map(|entry| lake.bring(entry, &job.columns));
     let brought = brought.collect::<Result<Vec<_>>>()?;
@@ -259,7 +264,7 @@ fn read(unit: &mut Unit<'_, '_>, core: &mut Core, files: &[FileEntry]) -> Result
 }
 
 /// Runs what is due at a unit's end; `last`: at that of the input.
-fn work_off(unit: &mut Unit<'_, '_>, core: &mut Core, last: bool) -> Result<()> {
+fn work_off(unit: &mut Unit<'_, '_>, core: &mut Core<'_>, last: bool) -> Result<()> {
     let (due, mut done) = (core.due_now(last), 0);
     while done < due.len() {
         let (series, events) = core.run(&due[done..], last)?;
@@ -272,7 +277,7 @@ fn work_off(unit: &mut Unit<'_, '_>, core: &mut Core, last: bool) -> Result<()> 
     core.scored()?.into_iter().try_for_each(|rows| unit.keep(rows))
 }
 
-fn commit(unit: &mut Unit<'_, '_>, core: &mut Core) -> Result<()> {
+fn commit(unit: &mut Unit<'_, '_>, core: &mut Core<'_>) -> Result<()> {
     unit.manifest.series = core.series() as u64;
     unit.commit(|manifest| core.commit(manifest.units, &manifest.segments))
 }

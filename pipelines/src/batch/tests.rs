@@ -4,6 +4,7 @@ mod remote;
 #[cfg(feature = "sql")]
 mod sort;
 mod states;
+mod stream;
 
 use std::{
     collections::BTreeMap,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use unspool_model::{Item, Output};
+use unspool_model::{Item, Output, State};
 
 use super::{
     Durable, Error, Key, Result, Spec, Time,
@@ -41,6 +41,18 @@ impl Shared {
 
     pub(super) fn restore(&self, key: &Key, bytes: &[u8], now: Time) -> Result<Durable> {
         let (about, body) = read(bytes)?;
+        self.begin_with((key, about), body, now)
+    }
+
+    pub(super) fn adopt(&self, (key, spec): (&Key, &Spec), state: &State, now: Time) -> Result<Durable> {
+        let model = self.model(spec.model)?;
+        let position = state.position();
+        let about = About { key: key.clone(), spec: spec.clone(), number: 0, position, created: now, used: now };
+        self.begin_with((key, about), Body { state: model.save(state)?, ..Body::default() }, now)
+    }
+
+    /// Begins a session with what another one, or a job, came to.
+    fn begin_with(&self, (key, about): (&Key, About), body: Body, now: Time) -> Result<Durable> {
         let model = self.model(about.spec.model)?;
         let about = About { key: key.clone(), created: now, used: now, ..about };
         let state = match &body.state[..] {

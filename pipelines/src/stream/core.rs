@@ -25,6 +25,7 @@ use super::{
     emit::{Emit, Output},
     error::Result,
     saver::{Done, Saver, Task},
+    seed::Seed,
     snapshot::{Manifest, Snapshots},
     states::{States, StatesStats},
     time::{EventTime, Row, TimeOptions},
@@ -104,6 +105,13 @@ impl Core {
         let states = States::new(Arc::clone(&model), options.clone(), states_bytes)?;
         let (parts, saver, saved) = (BTreeMap::new(), Saver::default(), vec![]);
         Ok(Self { model, options, time, emit, states, parts, saver, saved })
+    }
+
+    /// Series that are new go on from where a batch job left them.
+    #[must_use]
+    pub fn begun_with(mut self, seed: Option<&Arc<Seed>>) -> Self {
+        seed.into_iter().for_each(|seed| self.states.begin_with(seed));
+        self
     }
 
     /// A partition came: it goes on from a snapshot, or begins at `start` without one. What comes of offsets before

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use super::{
     emit::{Emit, Every, Give, Renderer},
     files::FilesOptions,
     remote::StoreOptions,
+    seed::Seed,
     time::TimeOptions,
 };
 
@@ -136,6 +138,8 @@ pub struct StreamJob {
     pub data_dir: PathBuf,
     /// Where they are put too.
     pub store: Option<StoreOptions>,
+    /// Where series that are new go on from.
+    pub seed: Option<Arc<Seed>>,
     /// States of another route go on, although no longer to the bits of an undisturbed run.
     pub allow_route_change: bool,
 }
@@ -169,6 +173,7 @@ impl StreamJob {
             pace: Pace::default(),
             data_dir: data_dir.to_owned(),
             store: None,
+            seed: None,
             allow_route_change: false,
         }
     }
@@ -196,6 +201,9 @@ impl StreamJob {
         if let To::Files(_) = self.output.to {
             // How far the job is, and where it was flushed, stands elsewhere then.
             identity["output"] = "files".into();
+        }
+        if let Some(seed) = &self.seed {
+            identity["begun with"] = seed.print().into();
         }
         if !self.allow_route_change {
             identity["route"] = info.route.to_string().into();

@@ -29,6 +29,7 @@ use std::{
 
 use unspool_model::{Model, Options};
 
+pub(super) use self::entry::Beside;
 pub use self::entry::Entry;
 use self::{
     part::{Part, Spilled},
@@ -38,7 +39,10 @@ pub(super) use self::{
     saving::{Saving, Written},
     segment::SegmentName,
 };
-use super::error::Result;
+use super::{
+    error::{Error, Result},
+    seed::Seed,
+};
 
 /// So many states are worth a thread or two to bring them up.
 const MANY: usize = 8;
@@ -70,6 +74,8 @@ pub struct States {
     /// Series whose states are in memory, by the time of their last use.
     recent: BTreeMap<u64, (i32, Arc<str>)>,
     parts: HashMap<i32, Part>,
+    /// What series begin with that are new here.
+    seed: Option<Arc<Seed>>,
     stats: StatesStats,
 }
 
@@ -82,7 +88,17 @@ impl States {
         let bytes = model.save(&model.open(&options)?)?.len();
         let most_live = (budget_bytes / bytes.max(1)).max(1);
         let (recent, parts, stats) = (BTreeMap::new(), HashMap::new(), StatesStats::default());
-        Ok(Self { model, options, most_live, clock: 0, held: 0, recent, parts, stats })
+        Ok(Self { model, options, most_live, clock: 0, held: 0, recent, parts, seed: None, stats })
+    }
+
+    /// Series that are new here begin with these states.
+    pub(super) fn begin_with(&mut self, seed: &Arc<Seed>) {
+        self.seed = Some(Arc::clone(seed));
+    }
+
+    /// Whether a series that ends has to be remembered: else it would begin with an old state again.
+    pub(super) fn remembers(&self, series: &str) -> bool {
+        self.seed.as_ref().is_some_and(|seed| seed.has(series))
     }
 
     /// A partition came: its states are those of the segments, oldest first, in `dir`.
@@ -118,15 +134,22 @@ impl States {
     /// When the disk or the model refuses.
     pub fn take_all(&mut self, all: &[(i32, Arc<str>)]) -> Result<Vec<Entry>> {
         let mut taken: Vec<Option<Entry>> = all.iter().map(|(of, series)| self.take_live(*of, series)).collect();
-        let mut raised = vec![];
-        for ((entry, (partition, series)), at) in taken.iter_mut().zip(all).zip(0..) {
+        let (mut raised, mut new) = (vec![], vec![]);
+        for ((entry, (partition, series)), at) in taken.iter().zip(all).zip(0..) {
             if entry.is_some() {
                 continue;
             }
             match self.parts.get(partition).and_then(|part| part.saved(series)) {
                 Some(place) => raised.push((at, place)),
-                None => *entry = Some(Entry::new(self.model.open(&self.options)?)),
+                None => new.push(at),
             }
+        }
+        let names: Vec<&str> = new.iter().map(|at: &usize| &*all[*at].1).collect();
+        let seeds = self.seed.as_ref().map_or_else(|| Ok(vec![]), |seed| seed.entries(&names))?;
+        let mut seeds = seeds.into_iter();
+        for at in new {
+            let seed = seeds.next().flatten();
+            taken[at] = Some(seed.map_or_else(|| Ok(Entry::new(self.model.open(&self.options)?)), Ok::<_, Error>)?);
         }
         self.stats.raised += raised.len() as u64;
         for (at, entry) in raise(&self.model, &raised)? {

@@ -30,13 +30,25 @@ pub(crate) struct BatchArgs {
     /// Workers side by side, each with the model and threads of its own; never changes the result
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u16).range(1..=256))]
     pub(crate) workers: u16,
+    /// Let the executors of a cluster run the series, whose models, devices and threads are their own (see `unspool cluster`)
+    #[arg(long, value_name = "URL", conflicts_with_all = ["workers", "threads"])]
+    pub(crate) cluster: Option<String>,
+    /// Groups of series under way in the cluster at a time; never changes the result
+    #[arg(long, value_name = "N", default_value = "16", value_parser = value_parser!(u16).range(1..=1024))]
+    pub(crate) cluster_groups: u16,
+    /// Values of a group (default: as many as take an executor some seconds)
+    #[arg(long, value_name = "N", requires = "cluster")]
+    pub(crate) cluster_group_values: Option<NonZeroUsize>,
+    /// Wait so many seconds for the cluster's first executor
+    #[arg(long, value_name = "N", default_value = "30", value_parser = value_parser!(u16).range(1..))]
+    pub(crate) cluster_patience_s: u16,
     /// No progress, no summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
 
 /// A simple job.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Instead of a job's file")]
 pub(crate) struct FlagArgs {
     /// A file, folder, glob or URL; may be repeated

@@ -209,11 +209,20 @@ fn new_key(tenant: &Tenant, id: &str) -> CallResult<Key> {
     if id.is_empty() {
         return Ok(tenant.key(&Uuid::new_v4().to_string()));
     }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    if id.len() > LONGEST_ID || !id.bytes().all(fits) {
-        return Err(CallError::invalid("session_id", format!("1 to {LONGEST_ID} of A-Z a-z 0-9 . _ : - are needed")));
-    }
+    check_id(id).map_err(|problem| CallError::invalid("session_id", problem))?;
     Ok(tenant.key(id))
+}
+
+/// Refuses what is no session's id.
+///
+/// # Errors
+/// What is needed.
+pub(crate) fn check_id(id: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(format!("1 to {LONGEST_ID} of A-Z a-z 0-9 . _ : - are needed"))
 }
 
 /// The pool that is asked of a session.

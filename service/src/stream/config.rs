@@ -1,6 +1,6 @@
 //! From the file and what was typed to a job; settings that do not go together are refused here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use unspool_ingest::{
     kafka::{
@@ -11,7 +11,7 @@ use unspool_ingest::{
 };
 use unspool_model::Model;
 use unspool_pipelines::stream::{
-    Plan, Sample, StreamJob,
+    Plan, Sample, Seed, StreamJob,
     core::CoreOptions,
     emit::{Emit, Every, Give},
     files::FilesOptions,
@@ -50,7 +50,15 @@ pub(crate) fn data_dir(file: &File, args: &StreamArgs) -> PathBuf {
 ///
 /// # Errors
 /// When settings are missing or do not go together: the line says which.
-pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<StreamJob> {
+pub(crate) fn job(file: &File, args: &StreamArgs, (model, member): (&Arc<Model>, &str)) -> Result<StreamJob> {
+    let job = told(file, args, member)?;
+    let seed = |dir| Seed::open(&file.folder.join(dir), model, (&job.core.emit, job.fields.time_kind()));
+    let seed = file.run.begin_with.as_ref().map(seed).transpose()?.map(Arc::new);
+    Ok(StreamJob { seed, ..job })
+}
+
+/// What the file says of it.
+fn told(file: &File, args: &StreamArgs, member: &str) -> Result<StreamJob> {
     let fields = fields(file)?;
     let kind = fields.time_kind();
     Ok(StreamJob {
@@ -83,6 +91,7 @@ pub(crate) fn job(file: &File, args: &StreamArgs, member: &str) -> Result<Stream
         pace: pace(file)?,
         data_dir: data_dir(file, args),
         store: store(file)?,
+        seed: None,
         allow_route_change: args.allow_route_change,
         fields,
     })

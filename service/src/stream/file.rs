@@ -198,6 +198,8 @@ pub(crate) enum ProtocolFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunFile {
     pub(crate) data_dir: Option<PathBuf>,
+    /// The output folder of a batch job: series go on from where that left them.
+    pub(crate) begin_with: Option<PathBuf>,
     /// An object store for snapshots: `s3://BUCKET/PREFIX` or `file:///FOLDER`.
     pub(crate) snapshot_store: Option<String>,
     /// Its settings by their usual names (`aws_region`, ...).

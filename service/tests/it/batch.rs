@@ -37,7 +37,7 @@ fn write_job(folder: &Path, what: &str, out: &str) -> String {
 }
 
 /// All files of an output, but for the log of how long runs took.
-fn bytes(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn bytes(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let of = |sub: &str| {
         let dir = dir.join(sub);
         let decides = |name: &String| name != "_runs.jsonl" && dir.join(name).is_file();

@@ -31,6 +31,10 @@ fn help_texts() {
         ("bench-forecast", "bench forecast --help"),
         ("bench-encoder", "bench encoder --help"),
         ("sessions-migrate", "sessions migrate --help"),
+        ("sessions-import", "sessions import --help"),
+        ("cluster", "cluster --help"),
+        ("cluster-scheduler", "cluster scheduler --help"),
+        ("cluster-executor", "cluster executor --help"),
     ] {
         let text = succeed(Path::new("."), arguments).stdout;
         let path = folder.join(format!("{name}.txt"));

@@ -10,6 +10,9 @@ mod bench;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod device;
@@ -23,6 +26,8 @@ mod eval;
 mod flow;
 #[cfg(test)]
 mod forecast;
+#[cfg(test)]
+mod hand_over;
 #[cfg(test)]
 mod help;
 #[cfg(test)]

@@ -11,12 +11,13 @@ use unspool_ingest::{
     Reject,
     schema::{self, TimeKind},
 };
-use unspool_model::{Model, Options, Pool, State, series::Forecast};
+use unspool_model::{Model, Options};
 
 use crate::{
     Frequency,
     batch::{
         BatchJob,
+        encode::Answer,
         error::{Error, Result},
     },
     embed,
@@ -25,14 +26,6 @@ use crate::{
     stream::emit::{Give, Pooling, score},
 };
 
-/// What the model gave of a series.
-pub(super) enum Answer {
-    /// Quantiles of the next values.
-    Forecast(Forecast),
-    /// The embedding of so many events; `None`: they are too few.
-    Embedding(Option<Vec<f32>>, u64),
-}
-
 /// What is given.
 pub(super) enum Table {
     /// `id`, `time`, `value`, `p_value`, `score`.
@@ -40,7 +33,7 @@ pub(super) enum Table {
     /// The rows of `unspool forecast`, and the horizon.
     Forecast(forecast::table::Table, usize),
     /// The rows of `unspool embed`.
-    Embedding { table: embed::table::Table, layer: usize, pool: Pool },
+    Embedding(embed::table::Table),
 }
 
 impl Table {
@@ -64,8 +57,7 @@ impl Table {
                     Pooling::Max => crate::Pooling::Max,
                 };
                 let layer = options.layers.first().copied().unwrap_or_default();
-                let table = embed::table::Table::new(info.config.d, layer, pooling, info.digest.to_string());
-                Self::Embedding { table, layer, pool: (*pool).into() }
+                Self::Embedding(embed::table::Table::new(info.config.d, layer, pooling, info.digest.to_string()))
             }
         })
     }
@@ -74,7 +66,7 @@ impl Table {
         match self {
             Self::Scores(schema) => Arc::clone(schema),
             Self::Forecast(table, _) => table.schema(),
-            Self::Embedding { table, .. } => table.schema(),
+            Self::Embedding(table) => table.schema(),
         }
     }
 
@@ -101,21 +93,6 @@ impl Table {
         Ok(RecordBatch::try_new(Arc::clone(schema), all.columns().to_vec())?)
     }
 
-    /// What a model gives of series, whose states hold all their values.
-    ///
-    /// # Errors
-    /// When the model refuses.
-    pub(super) fn answers(&self, model: &Model, states: &[&State]) -> Result<Vec<Answer>> {
-        Ok(match self {
-            Self::Scores(_) => vec![],
-            Self::Forecast(_, horizon) => model.forecast(states, *horizon)?.into_iter().map(Answer::Forecast).collect(),
-            Self::Embedding { layer, pool, .. } => {
-                let answer = |state: &&State| Answer::Embedding(state.pooled(*layer, *pool), state.position());
-                states.iter().map(answer).collect()
-            }
-        })
-    }
-
     /// The rows of answers, with for each the place of its series among these. `common` is the frequency of series of a
     /// single row.
     ///
@@ -136,7 +113,7 @@ impl Table {
                     table.push(series, series.frequency().or(common), &forecast);
                     of.extend(std::iter::repeat_n(place, *horizon));
                 }
-                (Self::Embedding { table, .. }, Answer::Embedding(Some(embedding), events)) => {
+                (Self::Embedding(table), Answer::Embedding(Some(embedding), events)) => {
                     let span = embed::table::Span { start: 0, len: events / patch * patch };
                     table.push(Some(&series.id), span, &embedding);
                     of.push(place);
@@ -150,7 +127,7 @@ impl Table {
         let rows = match self {
             Self::Scores(schema) => RecordBatch::new_empty(Arc::clone(schema)),
             Self::Forecast(table, _) => table.take()?,
-            Self::Embedding { table, .. } => table.take()?,
+            Self::Embedding(table) => table.take()?,
         };
         Ok((rows, of, rejects))
     }

@@ -18,7 +18,7 @@ fn neither_memory_nor_workers_change_a_bit() {
         {
             let output_dir = folder.path().join(format!("out-{number}"));
             let job = BatchJob { states_bytes, state_values, unit_rows, stretch, output: output_dir, ..usual.clone() };
-            run_on(&job, &models[..workers], &mut |_| ControlFlow::Continue(())).unwrap();
+            run_with(&job, &Crew::threads(&models[..workers]).unwrap(), &mut |_| ControlFlow::Continue(())).unwrap();
             assert_eq!(output(&job), expected, "{give:?}, case {number}");
             let mut found = vec![];
             saved_states(&job.output, &MODEL, &mut |saved| {

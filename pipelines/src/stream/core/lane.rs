@@ -58,8 +58,10 @@ impl Pack<'_> {
             for lane in &mut lanes {
                 if std::mem::take(&mut lane.ends) {
                     lane.entry = Entry::new(self.core.model.open(&self.core.options)?);
-                    self.core.states.end(lane.key.0, &lane.key.1);
-                    lane.ended = true;
+                    if !self.core.states.remembers(&lane.key.1) {
+                        self.core.states.end(lane.key.0, &lane.key.1);
+                        lane.ended = true;
+                    }
                 }
             }
         }

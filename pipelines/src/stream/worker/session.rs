@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
             }
             (_, Guarantee::AtLeastOnce) => Outlet::Broker(Producer::idempotent(&job.connection, timeout)?),
         };
-        let core = Core::new(Arc::clone(model), &job.core)?;
+        let core = Core::new(Arc::clone(model), &job.core)?.begun_with(job.seed.as_ref());
         let decoder = Decoder::new(&job.format, job.fields.clone()).map_err(|e| Ended::Bad(Error::Settings(e)))?;
         let (start, chosen) = starter(job, snapshots, plan.known_partitions);
         let consumer = Consumer::join(&job.connection, &job.group, &job.topic, start)?;
