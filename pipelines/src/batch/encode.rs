@@ -15,7 +15,7 @@ pub(crate) enum Start {
     /// Nothing came before them.
     Fresh,
     /// A state, as [`Model::save`] gives it.
-    Saved(Vec<u8>),
+    Saved(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A state in memory: it does not leave the process.
     #[serde(skip)]
     Live(Box<State>),
@@ -29,6 +29,7 @@ pub(crate) struct Work {
     /// What the values go on from.
     pub start: Start,
     /// NaN where missing.
+    #[serde(with = "doubles")]
     pub values: Vec<f64>,
     /// So many of them, the last ones, came in the unit at hand: the scores of those are still to be given.
     pub fresh: usize,
@@ -60,7 +61,7 @@ pub(crate) struct Order {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Kept {
     /// As [`Model::save`] gives it.
-    Saved(Vec<u8>),
+    Saved(#[serde(with = "serde_bytes")] Vec<u8>),
     /// In memory.
     #[serde(skip)]
     Live(Box<State>),
@@ -96,6 +97,7 @@ pub(crate) struct Ran {
     /// The state behind its values, if it is wanted.
     pub state: Option<Kept>,
     /// The p-values of its fresh values, where scores are given.
+    #[serde(with = "doubles")]
     pub scores: Vec<f64>,
     /// What was asked for, if it was.
     pub answer: Option<Answer>,
@@ -204,4 +206,20 @@ pub(super) fn encode(
     // Each state came back from its pack.
     let states: Option<Vec<State>> = states.into_iter().collect();
     Ok(states.ok_or(Error::Job(crate::Error::WorkerGone))?.into_iter().zip(scores).collect())
+}
+
+/// Numbers as one piece of bytes, little-endian: one by one they would take their time.
+mod doubles {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_bytes::ByteBuf;
+
+    pub(super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = values.iter().map(|value| value.to_le_bytes()).collect::<Vec<_>>().into_flattened();
+        serializer.serialize_bytes(&bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let bytes = ByteBuf::deserialize(deserializer)?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    }
 }

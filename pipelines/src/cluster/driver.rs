@@ -3,21 +3,33 @@
 use std::{
     net::{TcpStream, ToSocketAddrs},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use arrow::array::AsArray;
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::Schema,
+};
 use ballista_core::{
     config::{BALLISTA_CLIENT_GRPC_HTTP2_KEEPALIVE_INTERVAL_SECONDS, BALLISTA_CLIENT_GRPC_TIMEOUT_SECONDS},
-    extension::{SessionConfigExt, SessionStateExt},
+    execution_plans::execute_physical_plan,
+    extension::SessionConfigExt,
+    serde::BallistaPhysicalExtensionCodec,
 };
 use datafusion::{
+    common::config::ConfigOptions,
     error::DataFusionError,
-    execution::SessionStateBuilder,
-    logical_expr::{LogicalPlanBuilder, ScalarUDF, lit},
-    prelude::{SessionConfig, SessionContext},
+    logical_expr::ScalarUDF,
+    physical_expr::{ScalarFunctionExpr, expressions::lit},
+    physical_plan::{
+        ExecutionPlan,
+        placeholder_row::PlaceholderRowExec,
+        projection::{ProjectionExec, ProjectionExpr},
+    },
+    prelude::SessionConfig,
     scalar::ScalarValue,
 };
+use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
 use unspool_model::Model;
@@ -70,8 +82,10 @@ pub struct ClusterOptions {
 pub struct Cluster {
     url: String,
     address: (String, u16),
-    context: SessionContext,
-    function: ScalarUDF,
+    /// Settings of queries, and the session that they go by.
+    config: SessionConfig,
+    session: String,
+    function: Arc<ScalarUDF>,
     /// For what is done here: no series is run by it.
     model: Arc<Model>,
     about: About,
@@ -97,10 +111,10 @@ impl Cluster {
         let url = format!("http://{host}:{port}");
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Error::Engine(format!("no runtime: {error}")))?;
-        let context = context(&url).map_err(|error| Error::Engine(error.strip_backtrace()))?;
-        let about = About::of(&model, 0);
-        let function = RunGroup::function(None);
-        let mut cluster = Self { url, address: (host, port), context, function, model, about, options, runtime };
+        let (about, function) = (About::of(&model, 0), Arc::new(RunGroup::function(None)));
+        let (config, session) = (config(), session());
+        let mut cluster =
+            Self { url, address: (host, port), config, session, function, model, about, options, runtime };
         cluster.reach("start `unspool cluster scheduler`, or correct --cluster")?;
         let about = cluster.who()?;
         let (here, there) = (&cluster.about, &about);
@@ -282,12 +296,7 @@ impl Cluster {
     }
 
     async fn once(&self, ask: Vec<u8>) -> Result<Reply, Failure> {
-        let ran = async {
-            let call = self.function.call(vec![lit(ScalarValue::Binary(Some(ask)))]).alias("reply");
-            let plan = LogicalPlanBuilder::empty(true).project(vec![call])?.build()?;
-            self.context.execute_logical_plan(plan).await?.collect().await
-        };
-        let rows = ran.await.map_err(|error: DataFusionError| {
+        let rows = self.query(ask).await.map_err(|error: DataFusionError| {
             let text = error.strip_backtrace();
             match function::said(&text) {
                 Some((executor, problem)) => Failure::Final(Error::Refused { executor, problem }),
@@ -297,6 +306,23 @@ impl Cluster {
         let bytes = rows.iter().find(|rows| rows.num_rows() > 0).and_then(|rows| rows.column(0).as_binary_opt::<i32>());
         let bytes = bytes.ok_or_else(|| Failure::Lost("an answer is empty".into()))?;
         unpack(bytes.value(0)).map_err(|problem| Failure::Final(self.gone(problem)))
+    }
+
+    /// `select unspool_run(x'...')`, planned here: planners would copy and compare the argument again and again.
+    async fn query(&self, ask: Vec<u8>) -> datafusion::error::Result<Vec<RecordBatch>> {
+        let (none, argument) = (Schema::empty(), lit(ScalarValue::Binary(Some(ask))));
+        let (function, options) = (Arc::clone(&self.function), Arc::new(ConfigOptions::default()));
+        let call = ScalarFunctionExpr::try_new(function, vec![argument], &none, options)?;
+        let row = Arc::new(PlaceholderRowExec::new(Arc::new(none)));
+        let reply = ProjectionExpr { expr: Arc::new(call), alias: "reply".into() };
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new([reply], row)?);
+        let (url, session, config) = (self.url.clone(), self.session.clone(), self.config.clone());
+        let codec = BallistaPhysicalExtensionCodec::default();
+        let settings = config.ballista_config();
+        execute_physical_plan::<PhysicalPlanNode>(url, &settings, plan, &codec, session, config)
+            .await?
+            .try_collect()
+            .await
     }
 
     /// Looks whether the scheduler accepts connections.
@@ -319,19 +345,20 @@ fn unasked() -> Error {
     Error::Engine("an executor answered what was not asked".into())
 }
 
-/// A session whose plans go to a scheduler.
-fn context(url: &str) -> datafusion::error::Result<SessionContext> {
-    let config = SessionConfig::new_with_ballista()
+/// Settings of queries.
+fn config() -> SessionConfig {
+    SessionConfig::new_with_ballista()
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES as usize)
         .with_ballista_job_name("unspool")
         // A machine that is gone without a word is found out by these.
         .set_u64(BALLISTA_CLIENT_GRPC_HTTP2_KEEPALIVE_INTERVAL_SECONDS, 10)
-        .set_u64(BALLISTA_CLIENT_GRPC_TIMEOUT_SECONDS, 60);
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
-    let context = SessionContext::new_with_state(state.upgrade_for_ballista(url.to_owned())?);
-    // Only now: what was registered before is dropped on the way.
-    context.register_udf(RunGroup::function(None));
-    Ok(context)
+        .set_u64(BALLISTA_CLIENT_GRPC_TIMEOUT_SECONDS, 60)
+}
+
+/// A name that no other driver's session has.
+fn session() -> String {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    format!("unspool-{}-{nanos}", std::process::id())
 }
 
 /// A scheduler's host and port, of a URL or of `HOST:PORT`.

@@ -91,7 +91,7 @@ pub(super) struct RunGroup {
 impl RunGroup {
     /// The function as it is registered: of an executor with what it runs groups with.
     pub(super) fn function(runner: Option<Arc<Runner>>) -> ScalarUDF {
-        // Volatile: it is not for a planner to compute it beforehand.
+        // Volatile: nobody is to compute it beforehand.
         let signature = Signature::exact(vec![DataType::Binary], Volatility::Volatile);
         ScalarUDF::new_from_impl(Self { runner, signature })
     }

@@ -19,6 +19,7 @@ pub(crate) struct Records {
     /// The number of the first one.
     pub first: u64,
     /// Batches of rows in the reads schema: an Arrow IPC stream.
+    #[serde(with = "serde_bytes")]
     pub rows: Vec<u8>,
     /// The input ends behind them, perhaps within the last one.
     pub ended: bool,
@@ -30,6 +31,7 @@ pub(crate) struct Embedded {
     /// Of each batch, what is not as reads are.
     pub refused: Vec<Vec<Rejected>>,
     /// Output rows: an Arrow IPC stream.
+    #[serde(with = "serde_bytes")]
     pub rows: Vec<u8>,
     /// Records that turned out to be unusable.
     pub rejects: Vec<Rejected>,
