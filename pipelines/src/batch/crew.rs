@@ -19,7 +19,7 @@ enum Kind {
     /// A thread for each of these, which are the same model loaded several times.
     Threads(Vec<Arc<Model>>),
     #[cfg(feature = "cluster")]
-    Cluster(crate::cluster::Cluster),
+    Cluster(Box<crate::cluster::Cluster>),
 }
 
 impl Crew {
@@ -38,7 +38,7 @@ impl Crew {
     #[cfg(feature = "cluster")]
     #[must_use]
     pub fn cluster(cluster: crate::cluster::Cluster) -> Self {
-        Self(Kind::Cluster(cluster))
+        Self(Kind::Cluster(Box::new(cluster)))
     }
 
     /// The cluster, if it is one.
