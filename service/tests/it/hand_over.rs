@@ -72,7 +72,7 @@ fn sessions_go_on_behind_a_batch_job() {
             let mut client = SessionServiceClient::new(connect(&address).await.unwrap());
             for (number, (id, rows)) in SERIES.into_iter().enumerate() {
                 let whole = format!("whole-{id}");
-                let options = Some(SessionOptions { layers: vec![], anomaly });
+                let options = Some(SessionOptions { anomaly, ..SessionOptions::default() });
                 let open = OpenRequest { session_id: whole.clone(), options, ..OpenRequest::default() };
                 client.open(open).await.unwrap();
                 let all = append(&mut client, &whole, (number, 0..rows + MORE)).await;
