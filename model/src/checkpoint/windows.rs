@@ -10,7 +10,7 @@
 //! All but the head begin with `caduceus.backbone.`, or with `backbone.` where a model was saved without its head. A direction's
 //! projections that the other shares may be stored once or twice, and so may a head that is the embedding.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use super::{Tensors, open_tensors, read_config};
 use crate::{
@@ -18,6 +18,10 @@ use crate::{
     config::{Strands, WindowConfig},
     weights::{Spec, WindowBackbone},
 };
+
+/// The two that may be one.
+const EMBEDDING: &str = "backbone.embedding.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// An open model that reads whole windows.
 pub struct WindowCheckpoint {
@@ -36,45 +40,33 @@ impl WindowCheckpoint {
         Ok(Self { config: WindowConfig::parse(&text, &path)?, tensors: open_tensors(dir)? })
     }
 
-    /// The backbone. A head is checked against the configuration, and not kept; nor is a classifier's (`score.weight`).
+    /// The backbone. A head of its own is not kept, nor is a classifier's (`score.weight`).
     ///
     /// # Errors
     /// When a tensor is missing, unknown or of another shape, or when tensors that the configuration ties differ.
     pub fn backbone(mut self) -> Result<WindowBackbone> {
         let names = Names::of(&self.config, &self.tensors);
-        let mut shared: Vec<(String, Vec<f32>)> = vec![];
+        // What the next tensor of a pair is, by its name.
+        let mut twins: HashMap<String, Vec<f32>> = HashMap::new();
         let backbone = WindowBackbone::build(&self.config, |spec| {
-            let tensors = &mut self.tensors;
-            match twin(&spec.name).filter(|_| self.config.tied) {
-                None => tensors.take(&names.file(&spec.name), &spec.shape),
-                Some(twin) => match shared.iter().position(|(name, _)| *name == twin) {
-                    Some(at) => Ok(shared.swap_remove(at).1),
-                    None => {
-                        let values = tied(tensors, (&names.file(&spec.name), &names.file(&twin)), spec)?;
-                        if self.config.directions.is_some() {
-                            shared.push((spec.name.clone(), values.clone()));
-                        }
-                        Ok(values)
-                    }
-                },
+            if let Some(values) = twins.remove(&spec.name) {
+                return Ok(values);
             }
+            let name = names.file(&spec.name);
+            let Some(twin) = twin(&self.config, &spec.name) else { return self.tensors.take(&name, &spec.shape) };
+            let values = tied(&mut self.tensors, (&name, &names.file(&twin)), spec)?;
+            twins.insert(twin, values.clone());
+            Ok(values)
         })?;
-        self.finish(&names, &backbone)?;
+        self.finish(&names)?;
         Ok(backbone)
     }
 
     /// Takes what stands beside the backbone, and checks it.
-    fn finish(mut self, names: &Names, backbone: &WindowBackbone) -> Result<()> {
+    fn finish(mut self, names: &Names) -> Result<()> {
         let (vocab, tensors) = (self.config.backbone.vocab, &mut self.tensors);
-        let shape = [vocab, self.config.backbone.d];
+        tensors.take_optional(&names.file(HEAD), &[vocab, self.config.backbone.d])?;
         let embedded = format!("{}embeddings.word_embeddings.complement_map", names.root);
-        let head = format!("{}weight", names.head);
-        if let Some(copy) = tensors.take_optional(&head, &shape)?
-            && self.config.backbone.tie_embeddings
-            && copy != backbone.embedding
-        {
-            return Err(differs(&head, &shape, "the embedding"));
-        }
         for map in [embedded, "lm_head.complement_map".into()] {
             if !tensors.contains(&map) {
                 continue;
@@ -92,14 +84,18 @@ impl WindowCheckpoint {
     }
 }
 
-/// The name of the tensor that this one is, where directions share their projections.
-fn twin(name: &str) -> Option<String> {
+/// The name of the tensor that this one is, by the configuration: the head of the embedding, and projections of one direction
+/// of the other's.
+fn twin(config: &WindowConfig, name: &str) -> Option<String> {
+    if name == EMBEDDING {
+        return config.backbone.tie_embeddings.then(|| HEAD.to_owned());
+    }
     let projection = name.contains(".in_proj.") || name.contains(".out_proj.");
     let other = match name.contains(".mamba_fwd.") {
         true => name.replace(".mamba_fwd.", ".mamba_rev."),
         false => name.replace(".mamba_rev.", ".mamba_fwd."),
     };
-    projection.then_some(other)
+    (projection && config.tied).then_some(other)
 }
 
 /// A tensor that is stored by either name, or by both.
@@ -144,6 +140,9 @@ impl Names {
     }
 
     fn file(&self, name: &str) -> String {
+        if let Some(rest) = name.strip_prefix("lm_head.") {
+            return format!("{}{rest}", self.head);
+        }
         let rest = name.trim_start_matches("backbone.").replace("embedding.", self.embedding);
         let rest = rest.replace(".mixer.", &format!(".mixer{}", self.mixer));
         let rest = rest.replace(".norm.", &format!(".norm{}", self.norm));
