@@ -59,8 +59,14 @@ pub fn any_bytes(mut open: impl FnMut(Option<Position>) -> Result<Box<dyn Decode
     let cuts = whole.batches.len();
     for cut in [0, cuts / 2, cuts.saturating_sub(1)] {
         let Some((_, _, position)) = whole.batches.get(cut) else { continue };
-        let resumed = open(Some(*position)).map_err(|error| format!("it cannot go on at {position:?}: {error}"))?;
-        let (found, expected) = (Drained::new(resumed)?, &whole.batches[cut + 1..]);
+        let expected = &whole.batches[cut + 1..];
+        let resumed = match open(Some(*position)) {
+            Ok(resumed) => resumed,
+            // The error that would come next may come at once.
+            Err(_) if whole.failed && expected.is_empty() => continue,
+            Err(error) => return Err(format!("it cannot go on at {position:?}: {error}")),
+        };
+        let found = Drained::new(resumed)?;
         let rows = |batches: &[Decoded]| concat_batches(&whole.schema, batches.iter().map(|batch| &batch.0));
         let (found_rows, expected_rows) = (rows(&found.batches), rows(expected));
         if found_rows.map_err(|e| e.to_string())? != expected_rows.map_err(|e| e.to_string())? {

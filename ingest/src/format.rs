@@ -126,7 +126,9 @@ fn other_text(first: &[u8]) -> Option<&'static str> {
             Some("JSON is not read; write CSV or Parquet")
         }
         _ if text.starts_with(b"<?xml") || text.starts_with(b"<!") => Some("XML and HTML are not read"),
-        _ if text.starts_with(b"##gff-version") => Some("GFF is not read: annotations hold no sequences"),
+        _ if text.starts_with(b"##gff-version") => {
+            Some("GFF holds no sequences: it is for --features of `unspool embed`")
+        }
         _ if text.starts_with(b"LOCUS ") => Some("GenBank records are not read; convert them to FASTA"),
         _ if first_word(first) == b"@problemname" => {
             Some("the archive's .ts files are not read; write CSV, TSF or Parquet")

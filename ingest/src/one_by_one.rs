@@ -62,7 +62,8 @@ pub(crate) struct Decoder<S: OneByOne> {
     reject_bytes: usize,
     /// Number of the next record.
     number: u64,
-    ended: bool,
+    /// The mark of what was no record any more: the end, or what could not be read. Who went on behind it would not know of it.
+    ended: Option<u64>,
     /// An error that comes after the rows read before it.
     failed: Option<Error>,
 }
@@ -82,22 +83,22 @@ impl<S: OneByOne> Decoder<S> {
             rejects,
             reject_bytes,
             number,
-            ended: false,
+            ended: None,
             failed: None,
         }
     }
 
-    fn step(&mut self) -> Result<()> {
-        self.ended = !self.records.advance()?;
-        if self.ended {
-            return Ok(());
+    /// Takes in the next record; `false` at the end.
+    fn step(&mut self) -> Result<bool> {
+        if !self.records.advance()? {
+            return Ok(false);
         }
         match self.records.push(&mut self.columns) {
             Ok(bytes) => (self.rows, self.text_bytes) = (self.rows + 1, self.text_bytes + bytes),
             Err(reason) => self.reject(reason),
         }
         self.number += 1;
-        Ok(())
+        Ok(true)
     }
 
     fn reject(&mut self, reason: String) {
@@ -124,16 +125,17 @@ impl<S: OneByOne> Decode for Decoder<S> {
     }
 
     fn decode(&mut self) -> Result<Option<Batch>> {
-        while !self.ended && !self.is_full() {
-            if let Err(error) = self.step() {
-                (self.ended, self.failed) = (true, Some(error));
-            }
+        while self.ended.is_none() && !self.is_full() {
+            let mark = self.records.input().mark();
+            let more = self.step();
+            self.ended = (!matches!(more, Ok(true))).then_some(mark);
+            self.failed = more.err();
         }
         if self.rows == 0 && self.rejects.is_empty() {
             return self.failed.take().map_or(Ok(None), Err);
         }
         let input = self.records.input();
-        let next = input.position(input.mark(), self.number, 0);
+        let next = input.position(self.ended.unwrap_or_else(|| input.mark()), self.number, 0);
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.finish());
         let rows = rows.map_err(|e| input.invalid(input.place(), e.to_string()))?;
         (self.rows, self.text_bytes, self.reject_bytes) = (0, 0, 0);

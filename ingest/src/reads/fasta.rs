@@ -56,7 +56,8 @@ pub(super) struct Fasta {
     /// Records that ended.
     finished: u64,
     ended: bool,
-    failed: Option<Error>,
+    /// An error that comes after the rows read before it, and the position of what could not be read.
+    failed: Option<(Error, Position)>,
 }
 
 /// A FASTA file, or one region of it, from a position.
@@ -187,10 +188,12 @@ impl Fasta {
         let bytes = self.input.fill()?;
         payload.extend_from_slice(&bytes[..bytes.len().min(MAX_PAYLOAD)]);
         payload.truncate(MAX_PAYLOAD);
+        // Where the next record cannot be found, this one is not told of either: who goes on reads it again.
+        line::skip_to_header(&mut self.input)?;
         self.reject_bytes += payload.len();
         self.rejects.push(Reject { place, reason: reason.into(), payload });
         self.number += 1;
-        line::skip_to_header(&mut self.input)
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -222,14 +225,16 @@ impl Decode for Fasta {
 
     fn decode(&mut self) -> Result<Option<Batch>> {
         while !self.ended && !self.is_full() {
+            let position = self.position();
             if let Err(error) = self.step() {
-                (self.ended, self.failed) = (true, Some(error));
+                (self.ended, self.failed) = (true, Some((error, position)));
             }
         }
         if self.rows.is_empty() && self.rejects.is_empty() {
-            return self.failed.take().map_or(Ok(None), Err);
+            return self.failed.take().map_or(Ok(None), |(error, _)| Err(error));
         }
-        let next = self.position();
+        // Who goes on behind what could not be read would not know of it.
+        let next = self.failed.as_ref().map_or_else(|| self.position(), |(_, position)| *position);
         self.reject_bytes = 0;
         let rejects = std::mem::take(&mut self.rejects);
         let rows = self.rows.finish(&self.input)?;

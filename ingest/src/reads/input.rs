@@ -286,7 +286,9 @@ impl Input {
         let within = self.size.is_none_or(|size| if self.is_bgzf() { mark >> 16 <= size } else { mark <= size });
         match sought {
             Ok(()) if within => {}
-            Err(source) if is_environment(&source) => return Err(self.broken(source)),
+            Err(source) if is_environment(&source) || (within && source.kind() == ErrorKind::UnexpectedEof) => {
+                return Err(self.broken(source));
+            }
             _ => return Err(self.request(format!("there is nothing at{}", &self.place_of(mark).to_string()[1..]))),
         }
         self.offset = mark;

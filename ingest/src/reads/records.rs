@@ -74,8 +74,8 @@ pub(super) struct RecordDecoder<R> {
     /// Records begun.
     begun: u64,
     ended: bool,
-    /// An error that comes after the rows read before it.
-    failed: Option<Error>,
+    /// An error that comes after the rows read before it, and the position of what could not be read.
+    failed: Option<(Error, Position)>,
 }
 
 impl<R: Records> RecordDecoder<R> {
@@ -174,16 +174,20 @@ impl<R: Records> Decode for RecordDecoder<R> {
         while !self.ended && !self.is_full() {
             match self.within {
                 Some(within) => self.push_pieces(within),
-                None => match self.advance() {
-                    Ok(more) => self.ended = !more,
-                    Err(error) => (self.ended, self.failed) = (true, Some(error)),
-                },
+                None => {
+                    let position = self.position();
+                    match self.advance() {
+                        Ok(more) => self.ended = !more,
+                        Err(error) => (self.ended, self.failed) = (true, Some((error, position))),
+                    }
+                }
             }
         }
         if self.rows.is_empty() && self.rejects.is_empty() {
-            return self.failed.take().map_or(Ok(None), Err);
+            return self.failed.take().map_or(Ok(None), |(error, _)| Err(error));
         }
-        let next = self.position();
+        // Who goes on behind what could not be read would not know of it.
+        let next = self.failed.as_ref().map_or_else(|| self.position(), |(_, position)| *position);
         self.reject_bytes = 0;
         let rejects = std::mem::take(&mut self.rejects);
         let rows = self.rows.finish(self.records.input())?;

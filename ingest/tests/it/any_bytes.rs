@@ -12,7 +12,7 @@ use unspool_ingest::{
 
 use crate::{
     samples::{Sample, bgzip},
-    variants::VCF,
+    variants::{VCF, to_bcf},
 };
 
 /// A reader with small batches.
@@ -58,6 +58,42 @@ const READERS: [(&str, Open); 6] = [
         |path, start| features_as(path, FeatureFormat::Gff3, start),
     ),
 ];
+
+/// A BAM file as it is before compression: a header, and two reads of three bases.
+fn bam() -> Vec<u8> {
+    let mut bytes = b"BAM\x01\0\0\0\0\0\0\0\0".to_vec();
+    for _ in 0..2 {
+        let place = [-1_i32, -1].map(i32::to_le_bytes).concat();
+        let lengths = [2, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0, 0];
+        let record = [&place, &lengths[..], &place, &[0; 4], b"a\0", &[0x12, 0x40], &[30; 3]].concat();
+        bytes.extend((record.len() as u32).to_le_bytes());
+        bytes.extend(record);
+    }
+    bytes
+}
+
+/// A file that is cut short anywhere is read up to there, and what is missing is told of again by who goes on.
+#[test]
+fn files_cut_anywhere() {
+    let gff = "##gff-version 3\nc\tx\tCDS\t1\t9\t.\t+\t0\tID=a\n>c\nA\nCGT\n".as_bytes().to_vec();
+    let binary: [(Vec<u8>, Open); 3] = [
+        (bam(), |path, start| reads_as(path, ReadFormat::Bam, start)),
+        (to_bcf(VCF), |path, start| {
+            let small = VariantOptions { batch_rows: 2, bgzf_workers: 0, ..VariantOptions::default() };
+            variants::decoder(path, &VariantOptions { start, ..small })
+        }),
+        (gff, |path, start| features_as(path, FeatureFormat::Gff3, start)),
+    ];
+    let texts = READERS.map(|(text, open)| (text.as_bytes().to_vec(), open));
+    for (bytes, open) in binary.into_iter().chain(texts) {
+        let compressed = bgzip(&bytes, 40);
+        for bytes in [bytes, compressed] {
+            for cut in 0..=bytes.len() {
+                check(&bytes[..cut], open).unwrap_or_else(|broken| panic!("{cut} of {} bytes: {broken}", bytes.len()));
+            }
+        }
+    }
+}
 
 fn check(bytes: &[u8], open: Open) -> Result<(), TestCaseError> {
     let sample = Sample::new("x", bytes);

@@ -24,7 +24,7 @@ fn formats_by_content() {
         ("a.csv", b"[1, 2]", "JSON is not read"),
         ("a.csv", b"[degrees],y\n1,2\n", "CSV"),
         ("a.csv", b"<!DOCTYPE html>", "HTML are not read"),
-        ("a.gff.gz", b"##gff-version 3\n", "GFF is not read"),
+        ("a.gff.gz", b"##gff-version 3\n", "GFF holds no sequences"),
         ("a.gb", b"LOCUS       NC_001422\n", "convert them to FASTA"),
         ("a.ts", b"#about\n@problemName GunPoint\n", ".ts files are not read"),
         ("a.csv", b"\x7fELF\x01\x02\0\0", "no format that is read"),

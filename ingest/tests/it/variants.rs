@@ -76,7 +76,7 @@ fn with_info(names: &[&str]) -> VariantOptions {
 }
 
 /// The same records in BCF, written by noodles; those that it cannot write are left out.
-fn to_bcf(text: &str) -> Vec<u8> {
+pub(crate) fn to_bcf(text: &str) -> Vec<u8> {
     let lines = text.lines().filter(|line| line.starts_with('#') || line.split('\t').count() == 11);
     let text: String = lines.filter(|line| !line.contains("bad")).map(|line| format!("{line}\n")).collect();
     let mut reader = vcf::io::Reader::new(text.as_bytes());
