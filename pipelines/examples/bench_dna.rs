@@ -5,12 +5,14 @@
 
 use std::{
     error::Error,
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use arrow::array::{Array, AsArray};
+use tempfile::{NamedTempFile, TempPath};
 use unspool_ingest::{
     Reference, Source,
     reads::{self, ReadOptions},
@@ -30,7 +32,8 @@ struct Bench {
     model: Arc<Model>,
     pack_tokens: usize,
     reads: (PathBuf, u64),
-    reference: (PathBuf, String),
+    /// A FASTA file of the piece of the contig.
+    contig: TempPath,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -42,15 +45,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (limit, kilobases) = (number(0, 2000)?, number(1, 200)?);
     let model = Arc::new(Model::load(Path::new(model), RunOptions::default())?);
     let pack_tokens = if model.info().device == Device::Cpu { 2048 } else { 131_072 };
-    let region = format!("{contig}:1-{}", kilobases * 1000);
-    let bench = Bench { model, pack_tokens, reads: (reads.into(), limit), reference: (reference.into(), region) };
+    let bases = Reference::open(Path::new(reference))?.contig(contig)?.ok_or("there is no such contig")?;
+    let bases = bases[..usize::try_from(kilobases * 1000)?.min(bases.len())].to_vec();
+    let mut fasta = NamedTempFile::new()?;
+    writeln!(fasta, ">{contig}")?;
+    for line in bases.chunks(60) {
+        fasta.write_all(&[line, b"\n"].concat())?;
+    }
+    let bench = Bench { model, pack_tokens, reads: (reads.into(), limit), contig: fasta.into_temp_path() };
     println!("{} on {}", bench.model.info().name, bench.model.info().route);
     println!("| | tokens | encoder, tokens/s | job, tokens/s | job, of the encoder's rate |");
     println!("|---|---|---|---|---|");
     bench.print("embeddings of reads", &bench.sequences()?, Bench::embed)?;
-    let contig = Reference::open(Path::new(reference))?.contig(contig)?.ok_or("there is no such contig")?;
-    let wanted = usize::try_from(kilobases * 1000)?.min(contig.len());
-    bench.print("track of a contig", &[contig[..wanted].to_vec()], Bench::track)
+    bench.print("track of a contig", &[bases], Bench::track)
 }
 
 impl Bench {
@@ -138,9 +145,7 @@ impl Bench {
     fn track(&self) -> Result<(), Box<dyn Error>> {
         let options = ScoreOptions { pack_tokens: self.pack_tokens, ..ScoreOptions::default() };
         let job = Track::new(Arc::clone(&self.model), options)?;
-        let (path, region) = &self.reference;
-        let options = ReadOptions { region: Some(region.clone()), limit: None, ..self.options() };
-        run(Box::new(job), reads::open(path, &options)?)
+        run(Box::new(job), reads::open(&self.contig, &self.options())?)
     }
 }
 

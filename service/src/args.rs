@@ -366,6 +366,9 @@ pub(crate) struct ScoreArgs {
     /// The FASTA file of the contigs (an index beside it, .fai and .gzi, makes it quicker; regions need one)
     #[arg(short, long, value_name = "REF.fa")]
     pub(crate) reference: Option<PathBuf>,
+    /// Only the variants in this region, 1-based and closed (chr1:1000-2000), of an indexed VCF or BCF
+    #[arg(long, conflicts_with = "track")]
+    pub(crate) region: Option<String>,
     /// The file to write: Parquet, or VCF if it ends in .vcf; of a track Parquet, or bedGraph if it ends in .bedgraph or .bg
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,

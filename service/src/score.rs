@@ -53,7 +53,8 @@ pub(crate) fn run(args: ScoreArgs) -> Result<()> {
         let Some(reference) = &args.reference else {
             return Err(Error::Usage("--reference: name the FASTA file that the variants are variants of".into()));
         };
-        let source = variants::open(&path, &VariantOptions::default())?;
+        let wanted = VariantOptions { region: args.region.clone(), ..VariantOptions::default() };
+        let source = variants::open(&path, &wanted)?;
         let contigs = Box::new(Reference::open(reference)?);
         model = load(&args)?;
         let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };

@@ -1,6 +1,6 @@
 //! `unspool score` end to end, and the same scores over gRPC.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use arrow::{
     array::AsArray,
@@ -21,7 +21,8 @@ const CONTIG: &str = "NC_001416.1";
 /// A VCF of some variants of phage lambda, and one whose REF is wrong.
 fn write_variants(folder: &Path) -> (String, Vec<v1::Variant>) {
     let bases = lambda(folder);
-    let mut text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n".to_owned();
+    let contig = format!("##contig=<ID={CONTIG},length=48502>\n");
+    let mut text = format!("##fileformat=VCFv4.2\n{contig}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n");
     let mut variants = vec![];
     for (at, length) in [(100, 1), (101, 3), (8191, 1), (8192, 1), (20_000, 2), (48_400, 1)] {
         let reference = &bases[at..at + length];
@@ -83,6 +84,29 @@ fn variants_of_a_phage() {
         score.value(0)
     );
     assert!(lines[0].starts_with(&begins), "{} {begins}", lines[0]);
+}
+
+/// A region of an indexed file has the scores that the whole file gives it.
+#[test]
+fn a_region_of_the_variants() {
+    let folder = folder();
+    write_variants(folder.path());
+    let refused =
+        unspool(folder.path(), &format!("score some.vcf -r lambda.fa.gz --region {CONTIG} --model dna -o x.parquet"));
+    assert_eq!((refused.code, refused.stderr.contains("compressed by bgzip")), (Some(1), true), "{}", refused.stderr);
+    for command in ["bcftools sort -Oz -o some.vcf.gz some.vcf", "bcftools index -t some.vcf.gz"] {
+        let mut words = command.split(' ');
+        let Ok(done) = Command::new(words.next().unwrap()).args(words).current_dir(folder.path()).output() else {
+            eprintln!("skipped: bcftools is not installed (apt-get install bcftools)");
+            return;
+        };
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    succeed(folder.path(), "score some.vcf -r lambda.fa.gz --model dna -o whole.parquet -q");
+    let region = format!("--region {CONTIG}:8192-20001");
+    succeed(folder.path(), &format!("score some.vcf.gz -r lambda.fa.gz {region} --model dna -o part.parquet -q"));
+    let [whole, part] = ["whole", "part"].map(|name| read(&folder.path().join(format!("{name}.parquet"))).0);
+    assert_eq!(part, whole.slice(4, 6));
 }
 
 #[test]

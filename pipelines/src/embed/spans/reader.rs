@@ -106,7 +106,8 @@ struct Strand {
 impl Strand {
     fn new(whole: &Whole, width: usize, backward: bool) -> Result<Self> {
         let (tokens, spans) = (whole.tokens(backward)?, whole.places(backward));
-        Ok(Self { tokens, means: vec![Pooled::new(width); spans.len()], spans })
+        let mean = |span: &Range<usize>| Pooled::new(if span.is_empty() { 0 } else { width });
+        Ok(Self { tokens, means: spans.iter().map(mean).collect(), spans })
     }
 
     /// Adds the hidden rows of some places to the spans that they lie in.
