@@ -100,7 +100,7 @@ pub(crate) fn run(args: BatchArgs) -> Result<()> {
         (None, None) => return Err(Error::Usage("name a job's file, or --input, --what and --output".into())),
     };
     let name = file.model.as_deref().map(|name| match name {
-        "series-1" | "series-3" => name.to_owned(),
+        "series-1" | "series-3" | "dna-1" => name.to_owned(),
         dir => folder.join(dir).display().to_string(),
     });
     let (runtime, cancel) = run::stopped_by_signals()?;

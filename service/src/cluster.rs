@@ -55,9 +55,9 @@ pub(crate) struct ExecutorArgs {
     /// The name or address by which drivers reach this machine (default: as the scheduler sees it)
     #[arg(long, value_name = "HOST")]
     pub(crate) host: Option<String>,
-    /// The model's directory, or series-3, series-1 or dna-1: that of the jobs
-    #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
-    pub(crate) model: String,
+    /// The model's directory, or a built-in one's name: that of the jobs (default: the built-in series model)
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) model: Option<String>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Threads that compute (default: all cores)

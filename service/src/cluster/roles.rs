@@ -48,7 +48,7 @@ pub(super) fn executor(args: ExecutorArgs) -> Result<()> {
         pack_tokens: 0,
         work_dir: args.work_dir,
     };
-    let model = Arc::new(model::by_name(Some(&args.model), model::options(args.device, args.threads))?);
+    let model = Arc::new(model::by_name(args.model.as_deref(), model::options(args.device, args.threads))?);
     if let Some(warning) = model::fell_back(&model) {
         say(&format!("warning: {warning}"));
     }
