@@ -65,6 +65,11 @@ const AHEAD: usize = 2;
 /// Values that are made into groups at a time, at most: they lie in memory.
 const MOST_VALUES: usize = 64 << 20;
 
+/// How the engine says that nobody is there to run what was running.
+const ALL_LOST: &str = "all executors were lost";
+/// What to do once what is missing is there again.
+const AGAIN: &str = "then the job: it goes on after its last unit";
+
 /// How a cluster is used.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -286,7 +291,7 @@ impl Cluster {
                 Failure::Final(error) => return Err(error),
                 Failure::Lost(problem) => problem,
             };
-            self.reach("start it again, then the job: it goes on after its last unit")?;
+            self.reach(&format!("start it again, {AGAIN}"))?;
             if attempt == ATTEMPTS {
                 return Err(self.gone(format!("a group of series failed {ATTEMPTS} times: {problem}")));
             }
@@ -300,6 +305,10 @@ impl Cluster {
             let text = error.strip_backtrace();
             match function::said(&text) {
                 Some((executor, problem)) => Failure::Final(Error::Refused { executor, problem }),
+                // The scheduler has waited for others as long as for one that says nothing.
+                None if text.contains(ALL_LOST) => {
+                    Failure::Final(self.gone(format!("no executor is left: start some, {AGAIN}")))
+                }
                 None => Failure::Lost(text.split_whitespace().collect::<Vec<_>>().join(" ")),
             }
         })?;

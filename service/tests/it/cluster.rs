@@ -46,7 +46,7 @@ impl Part {
     }
 
     fn executor(folder: &Path, scheduler: &Self) -> Self {
-        Self::start(folder, &format!("executor --scheduler http://{} --threads 1", scheduler.address))
+        Self::start(folder, &format!("executor --scheduler http://{} --threads 1 --work-dir .", scheduler.address))
     }
 
     /// As a crash ends it: SIGKILL. Gives its port.
@@ -152,7 +152,9 @@ fn reads_and_contigs_too() {
     }
     fs::write(here.join("reads/b.fastq"), fastq).unwrap();
     let scheduler = Part::scheduler(here, "0");
-    let executor = || Part::start(here, &format!("executor --scheduler {} --model dna --threads 1", scheduler.address));
+    let executor = || {
+        Part::start(here, &format!("executor --scheduler {} --model dna --threads 1 --work-dir .", scheduler.address))
+    };
     let _executors = [executor(), executor()];
     for window in ["", "window = 100\n"] {
         for (out, flags) in
@@ -188,6 +190,20 @@ fn an_executor_that_is_killed_costs_its_groups_alone() {
     let (code, last) = end(driver);
     assert_eq!(code, Some(0), "{last}");
     assert!(bytes(&here.join("alone")) == bytes(&here.join("together")));
+}
+
+#[test]
+fn a_job_without_executors_says_so() {
+    let folder = lake();
+    let here = folder.path();
+    let scheduler = Part::scheduler(here, "0");
+    let only = Part::executor(here, &scheduler);
+    let arguments = format!("{} --cluster {} {FLAGS}", job("scores", "together", 200), scheduler.address);
+    let driver = driver(here, &arguments);
+    only.kill();
+    let (code, last) = end(driver);
+    let remedy = "no executor is left: start some, then the job: it goes on after its last unit";
+    assert_eq!((code, last), (Some(1), format!("unspool: cluster http://{}: {remedy}", scheduler.address)));
 }
 
 #[test]
@@ -235,7 +251,7 @@ fn what_is_wrong_with_a_cluster_is_one_line() {
              --scheduler http://{address}`"
         ),
     );
-    let _other = Part::start(here, &format!("executor --scheduler {address} --model series-1"));
+    let _other = Part::start(here, &format!("executor --scheduler {address} --model series-1 --work-dir ."));
     let done = unspool(here, &format!("{run} {address}"));
     let begin = format!("unspool: cluster http://{address}: its executors run series-1 (");
     assert!(done.code == Some(1) && done.stderr.starts_with(&begin), "{}", done.stderr);
