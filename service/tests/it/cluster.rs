@@ -196,7 +196,8 @@ fn an_executor_that_is_killed_costs_its_groups_alone() {
 fn a_job_without_executors_says_so() {
     let folder = lake();
     let here = folder.path();
-    let scheduler = Part::scheduler(here, "0");
+    // Long enough that the groups of the second unit are there before the executor is missed.
+    let scheduler = Part::start(here, "scheduler --listen 127.0.0.1:0 --executor-timeout-s 6");
     let only = Part::executor(here, &scheduler);
     let arguments = format!("{} --cluster {} {FLAGS}", job("scores", "together", 200), scheduler.address);
     let driver = driver(here, &arguments);
