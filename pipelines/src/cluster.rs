@@ -13,7 +13,7 @@
 //! or on another executor, gives the same bits. An executor that dies costs its groups, a scheduler that dies the unit at hand.
 //!
 //! Rejected: reading files on the executors. Series that are spread over files would be read by all of them, and reading is
-//! a tenth of the work at most.
+//! cheap beside running them.
 
 mod driver;
 mod error;
