@@ -99,15 +99,14 @@ fn together(encoder: &dyn Encoder, sequences: &[&[u32]]) -> Vec<Encoded> {
     let mut states: Vec<BackboneState> = sequences.iter().map(|_| encoder.fresh()).collect();
     let mut each: Vec<&mut BackboneState> = states.iter_mut().collect();
     let batch = Packed { input: Input::Tokens(&tokens), offsets: &offsets };
-    let rows = encoder.encode(&batch, &mut each, &taps(encoder)).expect("encodes");
-    let d = encoder.config().d;
-    let part = |i: usize, rows: &Vec<f32>| bits(&rows[offsets[i] * d..offsets[i + 1] * d]);
-    (states.iter().enumerate())
-        .map(|(i, state)| Encoded {
-            rows: rows.iter().map(|rows| part(i, rows)).collect(),
-            state: bits(&encoder.export(state).expect("exports")),
-        })
-        .collect()
+    let taps = taps(encoder);
+    let mut all = vec![vec![vec![]; taps.len()]; sequences.len()];
+    let mut take = |sequence: usize, rows: &[&[f32]]| {
+        all[sequence].iter_mut().zip(rows).for_each(|(all, rows)| all.extend(bits(rows)));
+    };
+    encoder.encode_to(&batch, &mut each, &taps, &mut take).expect("encodes");
+    let exported = states.iter().map(|state| bits(&encoder.export(state).expect("exports")));
+    all.into_iter().zip(exported).map(|(rows, state)| Encoded { rows, state }).collect()
 }
 
 /// In calls of `next()` tokens each; between them the state is cloned, or exported and imported, in turn.

@@ -18,7 +18,10 @@ mod mamba2;
 mod plan;
 mod pool;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
 
@@ -56,6 +59,9 @@ struct Net {
     kind: Type,
     d: usize,
 }
+
+/// Is given the number of a sequence, a range of its rows, and these, `[taps][l, d]`.
+type TakeRange<'a> = dyn FnMut(usize, Range<usize>, &[&[f32]]) + 'a;
 
 impl CudaEncoder {
     /// Takes a backbone to the card that `options.device` names.
@@ -100,30 +106,49 @@ impl CudaEncoder {
         resident.ok_or_else(|| Error::Input("a state of another encoder: restore it from its bytes".into()))
     }
 
-    /// Runs all sequences, as many at once as the pool has slots for. Who does not peek has the states for itself.
+    /// Runs all sequences, as many at once as the pool has slots for. Who does not peek has the states for itself. `take` as in
+    /// [`Encoder::encode_to`], with the range of the sequence's rows.
     fn run_all(
         &self,
         batch: &Packed<'_>,
         states: &[&BackboneState],
         (taps, peeks): (&[usize], bool),
-    ) -> Result<Vec<Vec<f32>>> {
-        let t = batch.check_layout(&self.config, states.len(), taps)?;
+        take: &mut TakeRange<'_>,
+    ) -> Result<()> {
+        batch.check_layout(&self.config, states.len(), taps)?;
         let residents = states.iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
-        let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
         let at_once = self.pool.slots();
         for (i, residents) in residents.chunks(at_once).enumerate() {
-            self.run((batch, i * at_once), residents, (taps, peeks), &mut outputs)?;
+            let first = i * at_once;
+            let mut take = |part: &plan::Part, rows: &[&[f32]]| take(first + part.sequence, part.rows.clone(), rows);
+            self.run((batch, first), residents, (taps, peeks), &mut take)?;
         }
+        Ok(())
+    }
+
+    /// The hidden rows of the whole batch, `[taps][t, d]`.
+    fn run_whole(
+        &self,
+        batch: &Packed<'_>,
+        states: &[&BackboneState],
+        (taps, peeks): (&[usize], bool),
+    ) -> Result<Vec<Vec<f32>>> {
+        let (d, t) = (self.config.d, batch.check_layout(&self.config, states.len(), taps)?);
+        let mut outputs = vec![vec![0.0; t * d]; taps.len()];
+        self.run_all(batch, states, (taps, peeks), &mut |sequence, range, rows| {
+            let at = (batch.offsets[sequence] + range.start) * d;
+            outputs.iter_mut().zip(rows).for_each(|(to, rows)| to[at..at + rows.len()].copy_from_slice(rows));
+        })?;
         Ok(outputs)
     }
 
-    /// Runs as many sequences as the pool has slots for. `outputs`: `[taps][t, d]` of the whole call.
+    /// Runs as many sequences as the pool has slots for.
     fn run(
         &self,
         (batch, first): (&Packed<'_>, usize),
         residents: &[&Resident],
         (taps, peeks): (&[usize], bool),
-        outputs: &mut [Vec<f32>],
+        take: &mut lane::Take<'_>,
     ) -> Result<()> {
         let mut lanes = self.lanes();
         let offsets = &batch.offsets[first..=first + residents.len()];
@@ -147,7 +172,7 @@ impl CudaEncoder {
                 },
                 taps,
                 peeks,
-                outputs,
+                take,
             },
         );
         if let Err(error) = done {
@@ -192,12 +217,23 @@ impl Encoder for CudaEncoder {
     }
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
-        self.run_all(batch, &states.iter().map(|state| &**state).collect::<Vec<_>>(), (taps, false))
+        self.run_whole(batch, &states.iter().map(|state| &**state).collect::<Vec<_>>(), (taps, false))
+    }
+
+    fn encode_to(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        taps: &[usize],
+        take: &mut dyn FnMut(usize, &[&[f32]]),
+    ) -> Result<()> {
+        let states: Vec<&BackboneState> = states.iter().map(|state| &**state).collect();
+        self.run_all(batch, &states, (taps, false), &mut |sequence, _, rows| take(sequence, rows))
     }
 
     fn peek(&self, batch: &Packed<'_>, states: &[&BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
         batch.check_single_rows()?;
-        self.run_all(batch, states, (taps, true))
+        self.run_whole(batch, states, (taps, true))
     }
 
     fn export(&self, state: &BackboneState) -> Result<Vec<f32>> {

@@ -179,6 +179,27 @@ pub trait Encoder: Send + Sync {
     /// have not moved then.
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>>;
 
+    /// As [`Encoder::encode`], which keeps the hidden rows of the whole batch; here `take(sequence, rows)` gets a sequence's rows
+    /// of each tap, `[taps][l, d]`, piece by piece in time order: on a card as they come, while it goes on.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; when a card fails, some rows may have been taken.
+    fn encode_to(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        taps: &[usize],
+        take: &mut dyn FnMut(usize, &[&[f32]]),
+    ) -> Result<()> {
+        let d = self.config().d;
+        let blocks = self.encode(batch, states, taps)?;
+        for (i, pair) in batch.offsets.windows(2).enumerate().filter(|(_, pair)| pair[0] < pair[1]) {
+            let rows: Vec<&[f32]> = blocks.iter().map(|rows| &rows[pair[0] * d..pair[1] * d]).collect();
+            take(i, &rows);
+        }
+        Ok(())
+    }
+
     /// As [`Encoder::encode`] of one row each, or none; the states do not move. On a card nothing is copied for that.
     ///
     /// # Errors

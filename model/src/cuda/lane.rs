@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, Size, States, Type};
 
-use super::{Net, layer::Mixed, plan::Wave};
+use super::{
+    Net,
+    layer::Mixed,
+    plan::{Part, Wave},
+};
 use crate::{config::Config, encoder::Input};
 
 /// Waves on the card at once. One layer of one wave leaves most of a large card idle; eight layers fill it.
@@ -33,9 +37,12 @@ pub(super) struct Call<'a, 'b> {
     pub(super) taps: &'a [usize],
     /// Single rows, whose states stay as they are.
     pub(super) peeks: bool,
-    /// `[taps][t, d]`
-    pub(super) outputs: &'b mut [Vec<f32>],
+    /// Is given each part's rows, `[taps][l, d]`, in the order of the waves.
+    pub(super) take: &'b mut Take<'b>,
 }
+
+/// What becomes of a part's rows.
+pub(super) type Take<'a> = dyn FnMut(&Part, &[&[f32]]) + 'a;
 
 /// All lanes of an encoder.
 pub(super) struct Lanes {
@@ -296,11 +303,15 @@ impl Turn {
     fn drain(&mut self, waves: &[Wave], call: &mut Call<'_, '_>, d: usize) -> Result<(), CudaError> {
         let Some((w, firsts)) = self.pending.take() else { return Ok(()) };
         self.done.finish()?;
-        for (from, to) in self.taps.iter().zip(call.outputs.iter_mut()) {
-            for (part, first) in waves[w].parts.iter().zip(&firsts) {
-                let (at, len) = ((call.starts[part.sequence] + part.rows.start) * d, part.rows.len() * d);
-                to[at..at + len].copy_from_slice(&from.values()[first * d..first * d + len]);
-            }
+        if call.taps.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(call.taps.len());
+        for (part, first) in waves[w].parts.iter().zip(&firsts) {
+            let range = first * d..(first + part.rows.len()) * d;
+            rows.clear();
+            rows.extend(self.taps.iter().take(call.taps.len()).map(|from| &from.values()[range.clone()]));
+            (call.take)(part, &rows);
         }
         Ok(())
     }

@@ -2,13 +2,16 @@
 
 use super::Model;
 use crate::{
-    Result,
+    Device, Result,
     blocks::blocks,
     encoder::{BackboneState, Input, Packed},
 };
 
 /// Rows that go through the encoder at once: memory stays flat however long the input is.
 pub(super) const BLOCK_ROWS: usize = 4096;
+/// On a card, where several waves of one sequence are under way at a time; of tokens, which take little memory.
+const CARD_ROWS: usize = 1 << 16;
+const CARD_TOKENS: usize = 1 << 20;
 
 /// One sequence on its way into the encoder.
 pub(super) enum Feed<'a> {
@@ -28,9 +31,9 @@ impl Feed<'_> {
 }
 
 impl Model {
-    /// Runs sequences through the encoder, one state each, in blocks of at most [`BLOCK_ROWS`] rows.
+    /// Runs sequences through the encoder, one state each, in blocks.
     ///
-    /// `hidden(sequence, rows)` gets, in time order, a sequence's rows of each tap: `[taps][l, d]`.
+    /// `hidden(sequence, rows)` gets, piece by piece in time order, a sequence's rows of each tap: `[taps][l, d]`.
     pub(super) fn encode(
         &self,
         feeds: &[Feed<'_>],
@@ -40,7 +43,12 @@ impl Model {
     ) -> Result<()> {
         let d = self.info.config.d;
         let lengths: Vec<usize> = feeds.iter().map(|feed| feed.len(d)).collect();
-        for block in blocks(&lengths, BLOCK_ROWS) {
+        let most = match (self.info.device, feeds.first()) {
+            (Device::Cpu, _) => BLOCK_ROWS,
+            (_, Some(Feed::Tokens(_))) => CARD_TOKENS,
+            _ => CARD_ROWS,
+        };
+        for block in blocks(&lengths, most) {
             let (mut tokens, mut rows, mut offsets) = (vec![], vec![], vec![0]);
             for (sequence, range) in &block {
                 match &feeds[*sequence] {
@@ -54,11 +62,8 @@ impl Model {
             let mut present: Vec<&mut BackboneState> = (states.iter_mut().enumerate())
                 .filter_map(|(i, state)| wanted.next_if_eq(&i).map(|_| &mut **state))
                 .collect();
-            let blocks = self.encoder.encode(&Packed { input, offsets: &offsets }, &mut present, taps)?;
-            for (i, (sequence, _)) in block.iter().enumerate() {
-                let rows: Vec<&[f32]> = blocks.iter().map(|rows| &rows[offsets[i] * d..offsets[i + 1] * d]).collect();
-                hidden(*sequence, &rows);
-            }
+            let packed = Packed { input, offsets: &offsets };
+            self.encoder.encode_to(&packed, &mut present, taps, &mut |i, rows| hidden(block[i].0, rows))?;
         }
         Ok(())
     }
