@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use unspool_kernels::cuda::{Embedding, Gpu, Norm, Run, Type};
+use unspool_kernels::cuda::{Embedding, Gpu, LayerStates, Norm, Run, Stack, Type};
 
 pub use self::alone::ScanAlone;
 pub(crate) use self::dense::{Dense, Lent};
@@ -56,6 +56,10 @@ struct Net {
     embedding: Option<Embedding>,
     layers: Vec<Layer>,
     norm_f: Norm,
+    /// All layers as one, for single rows, where there are kernels for it.
+    stack: Option<Stack>,
+    /// Where each layer's states lie.
+    states: Vec<LayerStates>,
     kind: Type,
     d: usize,
 }
@@ -76,7 +80,7 @@ impl CudaEncoder {
             Weights::F32 => (Type::F32, "f32"),
             Weights::Bf16 => (Type::Bf16, "bf16"),
         };
-        let net = Net::new(&gpu, config, weights, kind)?;
+        let mut net = Net::new(&gpu, config, weights, kind)?;
         let rows =
             Rows { tuned: net.layers.iter().all(Layer::is_tuned), tiled: net.layers.iter().any(Layer::is_tiled) };
         let capability = gpu.card().capability;
@@ -85,8 +89,10 @@ impl CudaEncoder {
         let note = (!rows.tuned).then(|| {
             format!("no tuned kernels for this model's shape on a card of compute capability {capability}: the general ones compute")
         });
-        let lanes = Lanes::new(&gpu, config, &net, rows)?;
-        let pool = Arc::new(Pool::new(gpu, config, options.pool_bytes)?);
+        let mut lanes = Lanes::new(&gpu, config, &net, rows)?;
+        let pool = Arc::new(Pool::new(Arc::clone(&gpu), config, options.pool_bytes)?);
+        net.settle(&gpu, pool.layers(config.layers))?;
+        net.stack.as_ref().map_or(Ok(()), |stack| lanes.stack(stack))?;
         Ok(Self { config: config.clone(), route, note, net, pool, lanes: Mutex::new(lanes) })
     }
 
@@ -153,32 +159,33 @@ impl CudaEncoder {
         let mut lanes = self.lanes();
         let offsets = &batch.offsets[first..=first + residents.len()];
         let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let busy: Vec<&Resident> =
-            residents.iter().zip(&lengths).filter(|(_, len)| **len > 0).map(|(resident, _)| *resident).collect();
         let mut pool = self.pool.enter()?;
-        let mut slots = pool.take(&busy)?.into_iter();
-        let slots: Vec<usize> =
-            lengths.iter().map(|len| if *len > 0 { slots.next().unwrap_or(0) } else { 0 }).collect();
-        let waves = plan::plan(&lengths, lanes.most());
-        let done = lanes.run(
-            &self.net,
-            pool.states(),
-            &waves,
-            &mut lane::Call {
-                input: batch.input,
-                starts: offsets,
-                runs: &|wave: &plan::Wave| {
-                    wave.parts.iter().map(|part| Run { len: part.rows.len(), slot: slots[part.sequence] }).collect()
-                },
-                taps,
-                peeks,
-                take,
-            },
-        );
-        if let Err(error) = done {
+        let waves = plan::plan(&lengths, lanes.most(), self.net.steps_at_once());
+        // Waves of single rows take their states one after the other, while the card works on those before; what is used in this
+        // call leaves the card last, and there are slots for all of it. Elsewhere a sequence has rows in many waves.
+        let mut taken: Vec<&Resident> = vec![];
+        let mut slots = vec![0; lengths.len()];
+        if !waves.iter().all(plan::Wave::is_steps) {
+            let busy: Vec<usize> = (0..lengths.len()).filter(|i| lengths[*i] > 0).collect();
+            taken.extend(busy.iter().map(|i| residents[*i]));
+            busy.iter().zip(pool.take(&taken)?).for_each(|(i, slot)| slots[*i] = slot);
+        }
+        let lazily = taken.is_empty();
+        let runs = &mut |wave: &plan::Wave| {
+            if lazily {
+                let from = taken.len();
+                taken.extend(wave.parts.iter().map(|part| residents[part.sequence]));
+                let slots = pool.take(&taken[from..])?.into_iter();
+                return Ok(slots.map(|slot| Run { len: 1, slot }).collect());
+            }
+            let each = wave.parts.iter().map(|part| Run { len: part.rows.len(), slot: slots[part.sequence] });
+            Ok(each.collect())
+        };
+        let call = &mut lane::Call { input: batch.input, starts: offsets, runs, taps, peeks, take };
+        if let Err(error) = lanes.run(&self.net, &waves, call) {
             // Nobody knows how far they came.
-            busy.iter().for_each(|resident| resident.lose(&error.to_string()));
-            return Err(error.into());
+            taken.iter().for_each(|resident| resident.lose(&error.to_string()));
+            return Err(error);
         }
         Ok(())
     }
@@ -293,7 +300,22 @@ impl Net {
         let embedding = (!weights.embedding.is_empty())
             .then(|| Embedding::new(gpu, kind, &weights.embedding, config.d))
             .transpose()?;
-        Ok(Self { embedding, layers, norm_f: norm(&weights.norm_f)?, kind, d: config.d })
+        Ok(Self { embedding, layers, norm_f: norm(&weights.norm_f)?, stack: None, states: vec![], kind, d: config.d })
+    }
+
+    /// Is told where the states lie.
+    fn settle(&mut self, gpu: &Gpu, states: Vec<LayerStates>) -> Result<()> {
+        let layers = self.layers.iter().zip(&states).map(|(layer, states)| layer.of_stack(*states));
+        if let Some(layers) = layers.collect::<Option<Vec<_>>>() {
+            self.stack = Stack::new(gpu, &layers)?;
+        }
+        self.states = states;
+        Ok(())
+    }
+
+    /// Single rows, any number of them, take all layers in one kernel.
+    fn steps_at_once(&self) -> bool {
+        self.stack.as_ref().is_some_and(Stack::takes_many)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, Size, States, Type};
+use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, Size, Stack, Type, Words};
 
 use super::{
     Net,
     layer::Mixed,
     plan::{Part, Wave},
 };
-use crate::{config::Config, encoder::Input};
+use crate::{Result, config::Config, encoder::Input};
 
 /// Waves on the card at once. One layer of one wave leaves most of a large card idle; eight layers fill it.
 const LANES: usize = 8;
@@ -32,8 +32,8 @@ pub(super) struct Call<'a, 'b> {
     pub(super) input: Input<'a>,
     /// Where each sequence begins in the input and in the outputs.
     pub(super) starts: &'a [usize],
-    /// A wave's runs on the card.
-    pub(super) runs: &'b dyn Fn(&Wave) -> Vec<Run>,
+    /// A wave's runs on the card: asked once for each wave, in their order.
+    pub(super) runs: &'b mut dyn FnMut(&Wave) -> Result<Vec<Run>>,
     pub(super) taps: &'a [usize],
     /// Single rows, whose states stay as they are.
     pub(super) peeks: bool,
@@ -68,10 +68,17 @@ enum Seen {
 /// One lane's.
 struct Work {
     lane: cuda::Lane,
-    mixed: Mixed,
-    last: cuda::Rows,
+    rows: WorkRows,
     /// Two: while one wave is on its way the next is described.
     turns: [Turn; 2],
+}
+
+/// A wave's rows on their way.
+struct WorkRows {
+    mixed: Mixed,
+    last: cuda::Rows,
+    /// Where single rows go through all layers at once.
+    words: Option<Words>,
 }
 
 /// What the host holds of a wave on its way.
@@ -92,19 +99,21 @@ impl Lanes {
         Ok(Self { gpu, lanes, marks: vec![], graphs: HashMap::new(), forked, rows, layers: config.layers })
     }
 
+    /// What a stack asks of each lane.
+    pub(super) fn stack(&mut self, stack: &Stack) -> Result<(), CudaError> {
+        for work in &mut self.lanes {
+            work.rows.words = Some(stack.words(&self.gpu)?);
+        }
+        Ok(())
+    }
+
     /// Rows of a wave at most.
     pub(super) fn most(&self) -> usize {
         ROWS
     }
 
     /// Runs the waves, and takes what is tapped. The lanes are through then.
-    pub(super) fn run(
-        &mut self,
-        net: &Net,
-        states: &States,
-        waves: &[Wave],
-        call: &mut Call<'_, '_>,
-    ) -> Result<(), CudaError> {
+    pub(super) fn run(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_>) -> Result<()> {
         for work in &mut self.lanes {
             let left = work.turns.iter_mut().filter_map(|turn| turn.pending.take()).count();
             if left > 0 {
@@ -113,8 +122,11 @@ impl Lanes {
             }
         }
         let inner = call.taps.iter().any(|tap| *tap < self.layers);
-        if waves.len() <= self.lanes.len() && waves.iter().all(|wave| wave.after.is_empty()) && !inner {
-            return self.run_as_graph(net, states, waves, call);
+        // Of waves that take one kernel each the first is on its way while the others are described.
+        let streamed = waves.len() > 1 && net.steps_at_once() && waves.iter().all(Wave::is_steps);
+        let apart = waves.len() <= self.lanes.len() && waves.iter().all(|wave| wave.after.is_empty());
+        if apart && !inner && !streamed {
+            return self.run_as_graph(net, waves, call);
         }
         let mut followed = vec![false; waves.len()];
         waves.iter().flat_map(|wave| &wave.after).for_each(|w| followed[*w] = true);
@@ -122,8 +134,8 @@ impl Lanes {
             self.marks.push(Mark::new(&self.gpu)?);
         }
         let count = self.lanes.len();
-        let started = (waves.iter().enumerate())
-            .try_for_each(|(w, wave)| self.start(net, states, (w, wave, followed[w]), (waves, call)));
+        let started =
+            (waves.iter().enumerate()).try_for_each(|(w, wave)| self.start(net, (w, wave, followed[w]), (waves, call)));
         for turn in waves.len().saturating_sub(2 * count)..waves.len() {
             let work = &mut self.lanes[turn % count];
             work.lane.enter()?;
@@ -136,20 +148,14 @@ impl Lanes {
     }
 
     /// Runs waves that do not wait for each other, one a lane: as a graph from the second time on that their sizes come.
-    fn run_as_graph(
-        &mut self,
-        net: &Net,
-        states: &States,
-        waves: &[Wave],
-        call: &mut Call<'_, '_>,
-    ) -> Result<(), CudaError> {
+    fn run_as_graph(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_>) -> Result<()> {
         let Some(Work { lane: main, .. }) = self.lanes.first() else { return Ok(()) };
         main.enter()?;
         let main = main.clone();
         let mut sizes = Vec::with_capacity(waves.len());
-        for (wave, Work { mixed, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
-            let firsts = turn.wave.set(&main, &(call.runs)(wave), (self.rows.tiled, call.peeks))?;
-            turn.put(&self.gpu, &main, (wave, &firsts), (call, mixed.residual()))?;
+        for (wave, Work { rows, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
+            let firsts = turn.wave.set(&main, &(call.runs)(wave)?, (self.rows.tiled, call.peeks))?;
+            turn.put(&self.gpu, &main, (wave, &firsts), (call, rows.mixed.residual()))?;
             turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
             turn.pending = Some((sizes.len(), firsts));
             sizes.push(turn.wave.size().rounded().within(turn.wave.most()));
@@ -159,12 +165,12 @@ impl Lanes {
         let all = || {
             main.mark(&self.forked)?;
             for (i, (work, size)) in lanes.iter().zip(&key.0).enumerate() {
-                let Work { lane, mixed, last, turns: [turn, _] } = work;
+                let Work { lane, rows, turns: [turn, _] } = work;
                 if i > 0 {
                     lane.wait(&self.forked)?;
                 }
                 let on = On { lane, wave: &turn.wave, size: *size };
-                net.forward(on, (mixed, last), states, (key.1, &mut |_, _| Ok(())))?;
+                net.forward(on, rows, (key.1, true), &mut |_, _| Ok(()))?;
                 if i > 0 {
                     lane.mark(&turn.done)?;
                     main.wait(&turn.done)?;
@@ -186,59 +192,57 @@ impl Lanes {
                 }
             }
         }
-        for Work { last, turns: [turn, _], .. } in &mut self.lanes[..waves.len()] {
+        for Work { rows, turns: [turn, _], .. } in &mut self.lanes[..waves.len()] {
             for to in turn.taps.iter_mut().take(call.taps.len()) {
-                last.buffer().get(&main, 0, to, turn.wave.size().rows * net.d)?;
+                rows.last.buffer().get(&main, 0, to, turn.wave.size().rows * net.d)?;
             }
             main.mark(&turn.done)?;
         }
-        (self.lanes.iter_mut().take(waves.len())).try_for_each(|work| work.turns[0].drain(waves, call, net.d))
+        for work in self.lanes.iter_mut().take(waves.len()) {
+            work.turns[0].drain(waves, call, net.d)?;
+        }
+        Ok(())
     }
 
     fn start(
         &mut self,
         net: &Net,
-        states: &States,
         (w, wave, followed): (usize, &Wave, bool),
         (waves, call): (&[Wave], &mut Call<'_, '_>),
-    ) -> Result<(), CudaError> {
+    ) -> Result<()> {
         let count = self.lanes.len();
-        let Work { lane, mixed, last, turns } = &mut self.lanes[w % count];
+        let Work { lane, rows, turns } = &mut self.lanes[w % count];
         let turn = &mut turns[w / count % 2];
         lane.enter()?;
         turn.drain(waves, call, net.d)?;
-        let runs = (call.runs)(wave);
+        let runs = (call.runs)(wave)?;
         let firsts = turn.wave.set(lane, &runs, (self.rows.tiled, call.peeks))?;
-        turn.put(&self.gpu, lane, (wave, &firsts), (call, mixed.residual()))?;
+        turn.put(&self.gpu, lane, (wave, &firsts), (call, rows.mixed.residual()))?;
         let tokens = matches!(call.input, Input::Tokens(_));
         let size = turn.wave.size();
         turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
         let on = On { lane, wave: &turn.wave, size };
         let (marks, layers, taps) = (&self.marks, self.layers, &mut turn.taps);
-        net.forward(
-            on,
-            (mixed, last),
-            states,
-            (tokens, &mut |at, residual| {
-                match at {
-                    At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?,
-                    At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
-                    At::After(_) | At::Embedded => (),
-                }
-                let reached = match at {
-                    At::Embedded => 0,
-                    At::After(layer) if layer + 1 < layers => layer + 1,
-                    _ => return Ok(()),
-                };
-                for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
-                    debug_assert!(*tap < layers);
-                    residual.buffer().get(lane, 0, to, size.rows * net.d)?;
-                }
-                Ok(())
-            }),
-        )?;
+        let inner = call.taps.iter().any(|tap| *tap < layers);
+        net.forward(on, rows, (tokens, !inner), &mut |at, residual| {
+            match at {
+                At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?,
+                At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
+                At::After(_) | At::Embedded => (),
+            }
+            let reached = match at {
+                At::Embedded => 0,
+                At::After(layer) if layer + 1 < layers => layer + 1,
+                _ => return Ok(()),
+            };
+            for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
+                debug_assert!(*tap < layers);
+                residual.buffer().get(lane, 0, to, size.rows * net.d)?;
+            }
+            Ok(())
+        })?;
         for (_, to) in call.taps.iter().zip(&mut turn.taps).filter(|(tap, _)| **tap == self.layers) {
-            last.buffer().get(lane, 0, to, size.rows * net.d)?;
+            rows.last.buffer().get(lane, 0, to, size.rows * net.d)?;
         }
         lane.mark(&turn.done)?;
         turn.pending = Some((w, firsts));
@@ -261,23 +265,34 @@ pub(super) enum At {
 type Tell<'a> = dyn FnMut(At, &cuda::Rows) -> Result<(), CudaError> + 'a;
 
 impl Net {
-    /// Queues a wave's way through all layers. `tokens`: the wave's; else rows are in the residual stream already.
+    /// Queues a wave's way through all layers. `tokens`: the wave's; else rows are in the residual stream already. `whole`: nobody
+    /// asks for rows between layers.
     fn forward(
         &self,
         on: On<'_>,
-        (mixed, last): (&Mixed, &cuda::Rows),
-        states: &States,
-        (tokens, tell): (bool, &mut Tell<'_>),
+        rows: &WorkRows,
+        (tokens, whole): (bool, bool),
+        tell: &mut Tell<'_>,
     ) -> Result<(), CudaError> {
+        let WorkRows { mixed, last, words } = rows;
         if let (true, Some(embedding)) = (tokens, &self.embedding) {
             embedding.forward(on, mixed.residual())?;
         }
-        on.wave.describe_rows(on.lane, on.size)?;
         tell(At::Embedded, mixed.residual())?;
-        for (i, layer) in self.layers.iter().enumerate() {
-            tell(At::Before(i), mixed.residual())?;
-            layer.forward(on, mixed, states.layer(i), self.layers.get(i + 1))?;
-            tell(At::After(i), mixed.residual())?;
+        match (&self.stack, words) {
+            (Some(stack), Some(words)) if whole && stack.takes(on.size) => {
+                (0..self.layers.len()).try_for_each(|i| tell(At::Before(i), mixed.residual()))?;
+                stack.forward(on, mixed.residual(), words)?;
+                (0..self.layers.len()).try_for_each(|i| tell(At::After(i), mixed.residual()))?;
+            }
+            _ => {
+                on.wave.describe_rows(on.lane, on.size)?;
+                for (i, layer) in self.layers.iter().enumerate() {
+                    tell(At::Before(i), mixed.residual())?;
+                    layer.forward(on, mixed, self.states[i], self.layers.get(i + 1))?;
+                    tell(At::After(i), mixed.residual())?;
+                }
+            }
         }
         self.norm_f.forward(on, mixed.residual(), last)
     }
@@ -291,8 +306,11 @@ impl Work {
         };
         Ok(Self {
             lane: cuda::Lane::new(gpu)?,
-            mixed: Mixed::new((gpu, net.kind), config, ROWS)?,
-            last: cuda::Rows::new(gpu, Type::F32, (ROWS, config.d))?,
+            rows: WorkRows {
+                mixed: Mixed::new((gpu, net.kind), config, ROWS)?,
+                last: cuda::Rows::new(gpu, Type::F32, (ROWS, config.d))?,
+                words: None,
+            },
             turns: [turn()?, turn()?],
         })
     }

@@ -1,6 +1,6 @@
 //! One layer on the card, and the rows it works on.
 
-use unspool_kernels::cuda::{CudaError, Gate, Gpu, LayerStates, Linear, Norm, On, Out, Rows, Type};
+use unspool_kernels::cuda::{CudaError, Gate, Gpu, LayerStates, Linear, Norm, On, Out, Rows, StackLayer, Type};
 
 use super::{
     mamba1::{Mamba1, Mamba1Rows},
@@ -101,6 +101,14 @@ impl Layer {
         match &self.mixer {
             Mixer::Mamba1(mixer) => mixer.is_tiled(),
             Mixer::Mamba2(_) => true,
+        }
+    }
+
+    /// This layer as one of a stack that single rows go through at once. `None` where it is not for that.
+    pub(super) fn of_stack(&self, states: LayerStates) -> Option<StackLayer> {
+        match &self.mixer {
+            Mixer::Mamba1(mixer) => mixer.of_stack((&self.norm, self.normed_before), states),
+            Mixer::Mamba2(_) => None,
         }
     }
 

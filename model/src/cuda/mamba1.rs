@@ -1,8 +1,8 @@
 //! The mixer of Mamba-1 (arXiv 2312.00752) on the card.
 
 use unspool_kernels::cuda::{
-    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, Step,
-    StepRows, Type,
+    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, StackLayer,
+    Step, StepRows, Type,
 };
 
 use super::layer::{OnCard, linear};
@@ -144,6 +144,11 @@ impl Mamba1 {
 
     pub(super) fn is_tiled(&self) -> bool {
         matches!(self.in_proj, InProj::Plain(_))
+    }
+
+    /// This layer as one of a stack that single rows go through at once. `None` where it is not for that.
+    pub(super) fn of_stack(&self, norm: (&Norm, bool), states: LayerStates) -> Option<StackLayer> {
+        Some(self.step.as_ref()?.of_stack(norm, (&self.conv, &self.scan), states))
     }
 
     /// A wave of few single rows: `residual += mixer(norm(residual))` at once. `None` where it is not for that.

@@ -1,13 +1,18 @@
 //! Cutting a call into waves.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Sequences are cut to no fewer rows than this: a cut costs each layer a launch.
 const LEAST: usize = 256;
-/// Waves of single rows: reading states in one overlaps with the products of another ..
+/// Waves of single rows that go layer by layer: reading states in one overlaps with the products of another.
 const STEP_WAVES: usize = 4;
-/// .. of at least and at most this many rows.
-const STEP_ROWS: (usize, usize) = (128, 2048);
+/// Rows of such a wave.
+const STEP_ROWS: RangeInclusive<usize> = 128..=2048;
+/// Rows of a wave that goes through all layers at once: the card begins with one while the next is described; and of calls beyond
+/// what fills it, where fewer would leave multiprocessors idle at the end.
+const STACK_ROWS: (usize, usize) = (512, 2048);
+/// Rows that go through all layers at once, eight a multiprocessor.
+const STACK_FULL: usize = 1056;
 
 /// A run of rows of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +31,19 @@ pub(super) struct Wave {
     pub(super) after: Vec<usize>,
 }
 
+impl Wave {
+    /// Of single rows.
+    pub(super) fn is_steps(&self) -> bool {
+        self.parts.iter().all(|part| part.rows.len() == 1)
+    }
+}
+
 /// Waves of at most `most` rows for sequences of these lengths. They take turns, so that every wave is wide: the rows of
-/// one sequence come one after the other, those of many side by side.
-pub(super) fn plan(lengths: &[usize], most: usize) -> Vec<Wave> {
-    let steps = lengths.iter().all(|len| *len <= 1);
-    let each = lengths.iter().sum::<usize>().div_ceil(STEP_WAVES).clamp(STEP_ROWS.0, STEP_ROWS.1);
-    let most = if steps { most.min(each) } else { most };
+/// one sequence come one after the other, those of many side by side. `at_once`: single rows take all layers in one kernel.
+pub(super) fn plan(lengths: &[usize], most: usize, at_once: bool) -> Vec<Wave> {
+    if lengths.iter().all(|len| *len <= 1) {
+        return plan_steps(lengths, most, at_once);
+    }
     let mut done = vec![0; lengths.len()];
     let mut last = vec![None; lengths.len()];
     let mut waves = vec![];
@@ -60,6 +72,18 @@ pub(super) fn plan(lengths: &[usize], most: usize) -> Vec<Wave> {
     }
 }
 
+fn plan_steps(lengths: &[usize], most: usize, at_once: bool) -> Vec<Wave> {
+    let total = lengths.iter().sum::<usize>();
+    let each = match at_once {
+        true if total <= STACK_FULL => STACK_ROWS.0,
+        true => STACK_ROWS.1,
+        false => total.div_ceil(STEP_WAVES).clamp(*STEP_ROWS.start(), *STEP_ROWS.end()),
+    };
+    let sequences = (0..lengths.len()).filter(|i| lengths[*i] > 0);
+    let parts: Vec<Part> = sequences.map(|sequence| Part { sequence, rows: 0..1 }).collect();
+    parts.chunks(each.min(most)).map(|parts| Wave { parts: parts.to_vec(), after: vec![] }).collect()
+}
+
 fn close(waves: &mut Vec<Wave>, parts: &mut Vec<Part>, last: &mut [Option<usize>]) {
     let mut after: Vec<usize> = parts.iter().filter_map(|part| last[part.sequence]).collect();
     after.sort_unstable();
@@ -76,8 +100,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_once_and_in_order(lengths in prop::collection::vec(0usize..3000, 0..40), most in 1usize..5000) {
-            let waves = plan(&lengths, most);
+        fn every_row_comes_once_and_in_order(lengths in prop::collection::vec(0usize..3000, 0..40), most in 1usize..5000, one in any::<bool>(), at_once in any::<bool>()) {
+            let lengths: Vec<usize> = lengths.iter().map(|len| if one { *len % 2 } else { *len }).collect();
+            let waves = plan(&lengths, most, at_once);
             let mut done = vec![0; lengths.len()];
             let mut last = vec![None; lengths.len()];
             for (w, wave) in waves.iter().enumerate() {
@@ -100,16 +125,18 @@ mod tests {
 
     #[test]
     fn few_long_sequences_take_turns_and_many_short_ones_stay_whole() {
-        let check = |lengths: &[usize], most, expected: &[usize]| {
-            let waves = plan(lengths, most);
+        let check = |lengths: &[usize], at_once, expected: &[usize]| {
+            let waves = plan(lengths, 8192, at_once);
             assert_eq!(waves.iter().map(|wave| wave.parts.len()).collect::<Vec<_>>(), expected, "{lengths:?}");
         };
-        check(&[8192; 8], 8192, &[8; 8]);
-        check(&[128; 512], 8192, &[64; 8]);
-        check(&[1; 10_000], 8192, &[2048, 2048, 2048, 2048, 1808]);
-        check(&[1; 1024], 8192, &[256; 4]);
-        check(&[1; 100], 8192, &[100]);
-        check(&[20000], 8192, &[1, 1, 1]);
-        check(&[], 8192, &[]);
+        check(&[8192; 8], false, &[8; 8]);
+        check(&[128; 512], false, &[64; 8]);
+        check(&[1; 10_000], false, &[2048, 2048, 2048, 2048, 1808]);
+        check(&[1; 1024], false, &[256; 4]);
+        check(&[1; 100], false, &[100]);
+        check(&[20000], false, &[1, 1, 1]);
+        check(&[], false, &[]);
+        check(&[1; 1024], true, &[512; 2]);
+        check(&[1; 5000], true, &[2048, 2048, 904]);
     }
 }

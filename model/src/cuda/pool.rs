@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use unspool_kernels::cuda::{CudaError, Gpu, Lane, States};
+use unspool_kernels::cuda::{CudaError, Gpu, Lane, LayerStates, States};
 
 use crate::{Error, Result, config::Config};
 
@@ -79,6 +79,12 @@ impl Pool {
         Ok(Self { slots, slot_values, inner: Mutex::new(inner), left: Mutex::default(), clock: AtomicU64::new(0) })
     }
 
+    /// Where each layer's states lie, as long as the pool is there.
+    pub(super) fn layers(&self, layers: usize) -> Vec<LayerStates> {
+        let inner = self.lock();
+        (0..layers).map(|layer| inner.states.layer(layer)).collect()
+    }
+
     pub(super) fn slots(&self) -> usize {
         self.slots
     }
@@ -106,10 +112,6 @@ pub(super) struct Entered<'a> {
 }
 
 impl Entered<'_> {
-    pub(super) fn states(&self) -> &States {
-        &self.inner.states
-    }
-
     /// Brings these states, no more than there are slots, onto the card, and gives their slots. The lane is through then.
     pub(super) fn take(&mut self, residents: &[&Resident]) -> Result<Vec<usize>> {
         let now = self.pool.clock.fetch_add(1, Ordering::Relaxed) + 1;

@@ -149,7 +149,7 @@ fn cuda_laws_hold_over_waves_lanes_and_steps() {
             assert!(same(&state[0], &states[i]), "state {i}");
         }
         // Many sequences, a token each: against all tokens in one.
-        for many in [1, 2, 7, 8, 9, 64, 65, 300, 3000] {
+        for many in [1, 2, 7, 8, 9, 64, 65, 300, 1000, 1100, 3000] {
             steps_are_the_same(&encoder, &tokens, many);
         }
     }
@@ -163,9 +163,11 @@ fn steps_are_the_same(encoder: &CudaEncoder, tokens: &[u32], many: usize) {
     let mut steps = vec![];
     for t in 0..4 {
         let now: Vec<u32> = (0..many).map(|i| tokens[i * 7 + t]).collect();
-        let mut states: Vec<&mut BackboneState> = each.iter_mut().collect();
         let batch = Packed { input: Input::Tokens(&now), offsets: &offsets };
+        let peeked = encoder.peek(&batch, &each.iter().collect::<Vec<_>>(), &[layers]).unwrap().remove(0);
+        let mut states: Vec<&mut BackboneState> = each.iter_mut().collect();
         steps.push(encoder.encode(&batch, &mut states, &[layers]).unwrap().remove(0));
+        assert!(same(&peeked, &steps[t]), "a peek of {many} at step {t}, d={d}");
     }
     for i in (0..many).step_by(many.div_ceil(30)) {
         let (alone, state) = rows(encoder, &tokens[i * 7..i * 7 + 4], &[0, 4]);

@@ -3,7 +3,7 @@
 use std::{ffi::c_void, sync::Arc};
 
 use cudarc::driver::{
-    CudaEvent, CudaFunction, CudaGraph, CudaStream, DeviceRepr, result,
+    CudaEvent, CudaFunction, CudaGraph, CudaStream, DeviceRepr,
     sys::{self, CUfunction_attribute},
 };
 
@@ -37,15 +37,8 @@ impl Kernel {
         (grid, block): ([usize; 3], u32),
         args: &mut [*mut c_void],
     ) -> Result<(), CudaError> {
-        if grid.contains(&0) {
-            return Ok(());
-        }
-        let [x, y, z] = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let (function, stream) = (self.function.cu_function(), lane.stream.cu_stream());
-        // SAFETY: the function's module lives as long as the Gpu, which whoever made the kernel holds; the rest is the caller's.
-        let done =
-            unsafe { result::launch_kernel(function, (x, y, z), (block, 1, 1), self.shared_bytes, stream, args) };
-        done.map_err(CudaError::driver("starting a kernel"))
+        // SAFETY: the caller's.
+        unsafe { self.start(lane, (grid, block), args, None) }
     }
 
     /// As [`Kernel::launch`], but before the kernel ahead of it in the lane is through: as soon as all of that one's blocks have
@@ -61,15 +54,47 @@ impl Kernel {
         (grid, block): ([usize; 3], u32),
         args: &mut [*mut c_void],
     ) -> Result<(), CudaError> {
-        if grid.contains(&0) {
-            return Ok(());
-        }
-        let [x, y, z] = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let mut early = sys::CUlaunchAttribute {
+        let early = sys::CUlaunchAttribute {
             id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
             pad: [0; 4],
             value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
         };
+        // SAFETY: the caller's.
+        unsafe { self.start(lane, (grid, block), args, Some(early)) }
+    }
+
+    /// As [`Kernel::launch`], all blocks at once: they may wait for each other. An error where they do not fit on the card.
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn launch_together(
+        &self,
+        lane: &Lane,
+        shape: ([usize; 3], u32),
+        args: &mut [*mut c_void],
+    ) -> Result<(), CudaError> {
+        let together = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { cooperative: 1 },
+        };
+        // SAFETY: the caller's.
+        unsafe { self.start(lane, shape, args, Some(together)) }
+    }
+
+    /// # Safety
+    /// As [`Kernel::launch`] and what the attribute asks for.
+    unsafe fn start(
+        &self,
+        lane: &Lane,
+        (grid, block): ([usize; 3], u32),
+        args: &mut [*mut c_void],
+        mut attribute: Option<sys::CUlaunchAttribute>,
+    ) -> Result<(), CudaError> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let [x, y, z] = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         let config = sys::CUlaunchConfig {
             gridDimX: x,
             gridDimY: y,
@@ -79,19 +104,14 @@ impl Kernel {
             blockDimZ: 1,
             sharedMemBytes: self.shared_bytes,
             hStream: lane.stream.cu_stream(),
-            attrs: &raw mut early,
-            numAttrs: 1,
+            numAttrs: u32::from(attribute.is_some()),
+            attrs: attribute.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut),
         };
+        let function = self.function.cu_function();
         // SAFETY: the function's module lives as long as the Gpu, which whoever made the kernel holds; the configuration lives
         // until the call is over; the rest is the caller's.
-        let done = unsafe {
-            sys::cuLaunchKernelEx(
-                &raw const config,
-                self.function.cu_function(),
-                args.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
-        };
+        let done =
+            unsafe { sys::cuLaunchKernelEx(&raw const config, function, args.as_mut_ptr(), std::ptr::null_mut()) };
         done.result().map_err(CudaError::driver("starting a kernel"))
     }
 }

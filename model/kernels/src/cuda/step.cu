@@ -5,29 +5,19 @@
 // are added in the same order.
 //
 // Weights lie in the order in which a warp's lanes take them: for each 16 outputs and each 16 of k, 16 bytes a lane.
-#include "common.cuh"
+#include "stack.cuh"
 
 constexpr int TOKENS = 8;  // of a block
 
 struct Step {
     const Wave* wave;
     const int* slots;
-    float* residual;      // [rows, d]
-    const float* norm;    // [d]
-    const float* in_bias; // [2 d_in], or none
-    const bf16* in_proj;  // [2 d_in, d], in lanes' order
-    const float *conv_weight, *conv_bias;  // [4, d_in], [d_in]
-    const bf16* x_proj;   // [r + 32, d_in], in lanes' order
-    const bf16* dt_proj;  // [d_in, r]
-    const float *dt_bias, *a2, *skip;      // [d_in], [d_in, 16], [d_in]
-    const bf16* out_proj; // [d, d_in], in lanes' order
-    const float* out_bias;  // [d], or none
-    float* states;        // this layer's part of slot 0
+    float* residual;  // [rows, d]
+    Layer layer;
     size_t slot_stride;
-    bf16 *u, *gate, *y;   // [rows, d_in]
+    bf16 *u, *gate, *y;  // [rows, d_in]
     int d, d_in, r;
     float eps;
-    int by_quads;  // the norm is that of a product's end, not that of norm.cu
 };
 
 // The kernel behind this one in the lane may begin.
@@ -73,7 +63,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
     if (t0 >= rows) return;
     // What the end of it wants of two outputs and two rows.
     const int n0 = blockIdx.x * 64 + warp * 16;
-    Weights<16> weights(p.in_proj + (size_t)n0 * p.d, p.d, lane);
+    Weights<16> weights(p.layer.in_proj + (size_t)n0 * p.d, p.d, lane);
     const bool convolves = n0 < p.d_in;
     float window[2][2][3], w[2][4], bias[2];
     float* at[2][2];
@@ -82,12 +72,12 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
         for (int o = 0; o < 2; o++) {
             const int n = n0 + g + 8 * o;
 #pragma unroll
-            for (int j = 0; j < 4; j++) w[o][j] = p.conv_weight[j * p.d_in + n];
-            bias[o] = p.conv_bias[n];
+            for (int j = 0; j < 4; j++) w[o][j] = p.layer.conv_weight[j * p.d_in + n];
+            bias[o] = p.layer.conv_bias[n];
 #pragma unroll
             for (int v = 0; v < 2; v++) {
                 const int t = min(t0 + 2 * q + v, rows - 1);
-                at[o][v] = p.states + p.slots[t] * p.slot_stride + n;
+                at[o][v] = p.layer.states + p.slots[t] * p.slot_stride + n;
 #pragma unroll
                 for (int j = 0; j < 3; j++) window[o][v][j] = at[o][v][(size_t)j * p.d_in];
             }
@@ -100,7 +90,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
         const int t = warp * 2 + i;
         const float* from = p.residual + (size_t)min(t0 + t, rows - 1) * p.d;
         float squares = 0.f;
-        if (p.by_quads) {
+        if (p.layer.by_quads) {
             for (int c = q * 2; c < p.d; c += 8) {
                 float2 v = *reinterpret_cast<const float2*>(from + c);
                 squares = fmaf(v.x, v.x, squares);
@@ -121,8 +111,8 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
         }
         const float scale = 1.f / sqrtf(squares / p.d + p.eps);
         for (int c = lane * 4; c < p.d; c += 128) {
-            float4 v = *reinterpret_cast<const float4*>(from + c), n = *reinterpret_cast<const float4*>(p.norm + c);
-            uint2 packed = p.by_quads ? make_uint2(pack(v.x * (scale * n.x), v.y * (scale * n.y)), pack(v.z * (scale * n.z), v.w * (scale * n.w)))
+            float4 v = *reinterpret_cast<const float4*>(from + c), n = *reinterpret_cast<const float4*>(p.layer.norm + c);
+            uint2 packed = p.layer.by_quads ? make_uint2(pack(v.x * (scale * n.x), v.y * (scale * n.y)), pack(v.z * (scale * n.z), v.w * (scale * n.w)))
                                       : make_uint2(pack(v.x * scale * n.x, v.y * scale * n.y), pack(v.z * scale * n.z, v.w * scale * n.w));
             *reinterpret_cast<uint2*>(x + t * stride + c) = packed;
         }
@@ -138,7 +128,7 @@ extern "C" __global__ void __launch_bounds__(128) step_in(const Step p) {
             const int t = t0 + 2 * q + v;
             if (t >= rows) continue;
             float sum = c[2 * o + v];
-            if (p.in_bias) sum += p.in_bias[n];
+            if (p.layer.in_bias) sum += p.layer.in_bias[n];
             if (convolves) {
                 const float now = f32(from<bf16>(sum));
                 float y = bias[o];
@@ -170,14 +160,14 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
     let_next();
     if (t0 >= rows) return;
     const int outputs = p.r + 32;
-    Weights<16> weights(p.x_proj + (size_t)min(warp * 16, outputs - 16) * p.d_in, p.d_in, lane);
-    float* state = p.states + p.slots[min(mine, rows - 1)] * p.slot_stride + (size_t)3 * p.d_in + (size_t)c0 * 16 + lane * 4;
+    Weights<16> weights(p.layer.x_proj + (size_t)min(warp * 16, outputs - 16) * p.d_in, p.d_in, lane);
+    float* state = p.layer.states + p.slots[min(mine, rows - 1)] * p.slot_stride + (size_t)3 * p.d_in + (size_t)c0 * 16 + lane * 4;
     float4 h[8];
     float a[8][4];
 #pragma unroll
     for (int c = 0; c < 8; c++) {
         h[c] = *reinterpret_cast<const float4*>(state + c * 128);
-        *reinterpret_cast<float4*>(a[c]) = __ldg(reinterpret_cast<const float4*>(p.a2 + (size_t)(c0 + c * 8) * 16 + lane * 4));
+        *reinterpret_cast<float4*>(a[c]) = __ldg(reinterpret_cast<const float4*>(p.layer.a2 + (size_t)(c0 + c * 8) * 16 + lane * 4));
     }
     wait_for_last();
     for (int i = threadIdx.x; i < TOKENS * p.d_in / 8; i += 256) {
@@ -188,7 +178,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
     __syncthreads();
     for (int n0 = warp * 16; n0 < outputs; n0 += 128) {
         float c[4];
-        if (n0 != warp * 16) weights = Weights<16>(p.x_proj + (size_t)n0 * p.d_in, p.d_in, lane);
+        if (n0 != warp * 16) weights = Weights<16>(p.layer.x_proj + (size_t)n0 * p.d_in, p.d_in, lane);
         weights.times(c, us, stride, lane);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -203,7 +193,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
     __syncthreads();
     {
         const int cl = warp * 8 + 2 * q, channel = c0 + cl;
-        const bf16* w = p.dt_proj + (size_t)(c0 + warp * 8 + g) * p.r + 2 * q;
+        const bf16* w = p.layer.dt_proj + (size_t)(c0 + warp * 8 + g) * p.r + 2 * q;
         float sum[4] = {0.f, 0.f, 0.f, 0.f};
         for (int s = 0; s < p.r; s += 16) {
             const bf16* row = &dt_r[g][s + 2 * q];
@@ -212,7 +202,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
             mma(sum, left, right);
         }
         uint32_t u = *(const uint32_t*)(us + g * stride + channel);
-        float d0 = Maths<bf16>::softplus(sum[0] + p.dt_bias[channel]), d1 = Maths<bf16>::softplus(sum[1] + p.dt_bias[channel + 1]);
+        float d0 = Maths<bf16>::softplus(sum[0] + p.layer.dt_bias[channel]), d1 = Maths<bf16>::softplus(sum[1] + p.layer.dt_bias[channel + 1]);
         pairs[g][cl] = make_float2(d0, d0 * lo(u));
         pairs[g][cl + 1] = make_float2(d1, d1 * hi(u));
     }
@@ -240,7 +230,7 @@ extern "C" __global__ void __launch_bounds__(256) step_scan(const Step p) {
         if (c % 4 != q) continue;
         const int channel = c0 + c * 8 + g;
         const size_t to = (size_t)mine * p.d_in + channel;
-        float sum = fmaf(p.skip[channel], f32(us[warp * stride + channel]), y[c]);
+        float sum = fmaf(p.layer.skip[channel], f32(us[warp * stride + channel]), y[c]);
         p.y[to] = from<bf16>(sum * f32(p.gate[to]));
     }
 }
@@ -253,7 +243,7 @@ extern "C" __global__ void __launch_bounds__(64) step_out(const Step p) {
     const int rows = p.wave->steps, t0 = blockIdx.y * TOKENS, n0 = blockIdx.x * 32 + warp * 16;
     let_next();
     if (t0 >= rows) return;
-    Weights<32> weights(p.out_proj + (size_t)min(n0, p.d - 16) * p.d_in, p.d_in, lane);
+    Weights<32> weights(p.layer.out_proj + (size_t)min(n0, p.d - 16) * p.d_in, p.d_in, lane);
     wait_for_last();
     float old[4];
     float* at[4];
@@ -274,7 +264,7 @@ extern "C" __global__ void __launch_bounds__(64) step_out(const Step p) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int n = n0 + g + 8 * (i / 2);
-        if (p.out_bias) c[i] += p.out_bias[n];
+        if (p.layer.out_bias) c[i] += p.layer.out_bias[n];
         if (t0 + 2 * q + i % 2 < rows) *at[i] = c[i] + old[i];
     }
 }

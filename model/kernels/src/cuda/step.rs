@@ -8,6 +8,7 @@ use super::{
     launch::{Kernel, arg},
     linear::int,
     rows::{On, Rows, Type},
+    stack::{StackLayer, Weights},
     wave::Size,
     wide::to_bf16,
 };
@@ -26,19 +27,7 @@ struct Args {
     wave: u64,
     slots: u64,
     residual: u64,
-    norm: u64,
-    in_bias: u64,
-    in_proj: u64,
-    conv_weight: u64,
-    conv_bias: u64,
-    x_proj: u64,
-    dt_proj: u64,
-    dt_bias: u64,
-    a2: u64,
-    skip: u64,
-    out_proj: u64,
-    out_bias: u64,
-    states: u64,
+    layer: Weights,
     slot_stride: u64,
     u: u64,
     gate: u64,
@@ -47,7 +36,6 @@ struct Args {
     d_in: i32,
     r: i32,
     eps: f32,
-    by_quads: i32,
 }
 // SAFETY: addresses and numbers, laid out as in step.cu.
 unsafe impl DeviceRepr for Args {}
@@ -119,25 +107,19 @@ impl Step {
         size.segments == 0 && size.rows <= MOST
     }
 
-    /// residual += mixer(norm(residual)); windows and states move on. `by_quads`: rows are normed as at the end of a product.
-    ///
-    /// # Errors
-    /// When the driver refuses.
-    pub fn forward(
+    /// This layer as one of a stack's.
+    #[must_use]
+    pub fn of_stack(
         &self,
-        on: On<'_>,
         (norm, by_quads): (&Norm, bool),
         (conv, scan): (&Conv, &Scan),
-        (rows, states): (StepRows<'_>, LayerStates),
-    ) -> Result<(), CudaError> {
+        states: LayerStates,
+    ) -> StackLayer {
         let address = |buffer: &Option<Buffer>| buffer.as_ref().map_or(0, |buffer| buffer.at(0));
         let (conv_weight, conv_bias) = conv.weights();
         let [a2, skip, dt_bias, dt_proj] = scan.weights((self.d_in, self.r));
-        let narrow = |rows: &Rows| rows.checked(on.size, Type::Bf16, self.d_in);
-        let args = Args {
-            wave: on.wave.head(),
-            slots: on.wave.steps(),
-            residual: rows.residual.checked(on.size, Type::F32, self.d),
+        assert!(conv.width() == 4 && conv.channels() == self.d_in && states.stride >= 19 * self.d_in, "a step's shape");
+        let weights = Weights {
             norm: norm.weight(self.d),
             in_bias: address(&self.in_bias),
             in_proj: self.in_proj.at(0),
@@ -151,17 +133,38 @@ impl Step {
             out_proj: self.out_proj.at(0),
             out_bias: address(&self.out_bias),
             states: states.address,
-            slot_stride: states.stride as u64,
+            by_quads: u64::from(by_quads),
+        };
+        StackLayer { weights, shape: (self.d, self.d_in, self.r), slot_stride: states.stride, eps: norm.eps() }
+    }
+
+    /// residual += mixer(norm(residual)); windows and states move on. With `norm` whether rows are normed as at the end of a product.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn forward(
+        &self,
+        on: On<'_>,
+        norm: (&Norm, bool),
+        (conv, scan): (&Conv, &Scan),
+        (rows, states): (StepRows<'_>, LayerStates),
+    ) -> Result<(), CudaError> {
+        let StackLayer { weights: layer, slot_stride, eps, .. } = self.of_stack(norm, (conv, scan), states);
+        let narrow = |rows: &Rows| rows.checked(on.size, Type::Bf16, self.d_in);
+        let args = Args {
+            wave: on.wave.head(),
+            slots: on.wave.steps(),
+            residual: rows.residual.checked(on.size, Type::F32, self.d),
+            layer,
+            slot_stride: slot_stride as u64,
             u: narrow(rows.u),
             gate: narrow(rows.gate),
             y: narrow(rows.y),
             d: int(self.d),
             d_in: int(self.d_in),
             r: int(self.r),
-            eps: norm.eps(),
-            by_quads: i32::from(by_quads),
+            eps,
         };
-        assert!(conv.width() == 4 && conv.channels() == self.d_in && states.stride >= 19 * self.d_in, "a step's shape");
         let groups = on.size.steps.div_ceil(TOKENS);
         let [enter, scan, leave] = &self.kernels;
         // Each begins while the one before it runs, and fetches its weights and states: these no kernel of this wave has written.
