@@ -1,6 +1,9 @@
 //! `unspool score`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use unspool_ingest::{
     Reference,
@@ -39,39 +42,43 @@ What cannot be scored (a REF that is not the reference's, <DEL>, *) is written t
 /// When the request does not fit the inputs or the model, or the job fails.
 pub(crate) fn run(args: ScoreArgs) -> Result<()> {
     check_output(&args)?;
-    let (job, inputs, paths, model): (Box<dyn unspool_pipelines::Job>, _, _, _);
-    if args.track.is_some() {
-        let (path, region) = track_input(&args)?;
-        let columns = Some(READ_COLUMNS.map(String::from).to_vec());
-        let source = reads::open(&path, &ReadOptions { columns, region, ..ReadOptions::default() })?;
-        model = load(&args)?;
-        let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
-        job = Box::new(Track::new(model.clone(), options)?);
-        (inputs, paths) = (Inputs::Open(Some(source)), vec![path]);
-    } else {
-        let path = PathBuf::from(&args.input);
-        let Some(reference) = &args.reference else {
-            return Err(Error::Usage("--reference: name the FASTA file that the variants are variants of".into()));
-        };
-        let wanted = VariantOptions { region: args.region.clone(), ..VariantOptions::default() };
-        let source = variants::open(&path, &wanted)?;
-        let contigs = Box::new(Reference::open(reference)?);
-        model = load(&args)?;
-        let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
-        job = Box::new(Scores::new(model.clone(), contigs, options)?);
-        (inputs, paths) = (Inputs::Open(Some(source)), vec![path, reference.clone()]);
-    }
-    let sizes = ScoreOptions::default();
-    let mut said = vec![("command", "score".to_owned())];
-    match args.track {
-        Some(_) => said.push(("track", "bits".to_owned())),
-        None => said.extend([("tile", sizes.tile.to_string()), ("window", sizes.window.to_string())]),
-    }
-    let metadata = run::metadata(&model, &said);
-    run::run(Plan { job, paths, inputs, output: Some(args.output), metadata }, &args.run)
+    let plan = if args.track.is_some() { track(&args)? } else { scores(&args)? };
+    run::run(plan, &args.run)
 }
 
-fn load(args: &ScoreArgs) -> Result<std::sync::Arc<Model>> {
+/// The bits of each base of a contig.
+fn track(args: &ScoreArgs) -> Result<Plan> {
+    let (path, region) = track_input(args)?;
+    let columns = Some(READ_COLUMNS.map(String::from).to_vec());
+    let source = reads::open(&path, &ReadOptions { columns, region, ..ReadOptions::default() })?;
+    let (model, options) = load(args)?;
+    let said = [("command", "score".to_owned()), ("track", "bits".to_owned())];
+    let metadata = run::metadata(&model, &said);
+    let job = Box::new(Track::new(model, options)?);
+    let inputs = Inputs::Open(Some(source));
+    Ok(Plan { job, paths: vec![path], inputs, output: Some(args.output.clone()), metadata })
+}
+
+/// The scores of variants.
+fn scores(args: &ScoreArgs) -> Result<Plan> {
+    let path = PathBuf::from(&args.input);
+    let Some(reference) = &args.reference else {
+        return Err(Error::Usage("--reference: name the FASTA file that the variants are variants of".into()));
+    };
+    let wanted = VariantOptions { region: args.region.clone(), ..VariantOptions::default() };
+    let source = variants::open(&path, &wanted)?;
+    let contigs = Box::new(Reference::open(reference)?);
+    let (model, options) = load(args)?;
+    let ScoreOptions { tile, window, .. } = options;
+    let said = [("command", "score".to_owned()), ("tile", tile.to_string()), ("window", window.to_string())];
+    let metadata = run::metadata(&model, &said);
+    let job = Box::new(Scores::new(model, contigs, options)?);
+    let (paths, inputs) = (vec![path, reference.clone()], Inputs::Open(Some(source)));
+    Ok(Plan { job, paths, inputs, output: Some(args.output.clone()), metadata })
+}
+
+/// The model, and how it is asked.
+fn load(args: &ScoreArgs) -> Result<(Arc<Model>, ScoreOptions)> {
     let model = match &args.model {
         None => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
         dir => model::load(dir.as_deref(), &args.run)?,
@@ -79,7 +86,8 @@ fn load(args: &ScoreArgs) -> Result<std::sync::Arc<Model>> {
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its scores mean little", model.info().name));
     }
-    Ok(model)
+    let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
+    Ok((model, options))
 }
 
 /// Refuses names of outputs in formats that are not written.
