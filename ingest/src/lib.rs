@@ -9,6 +9,7 @@ pub mod conformance;
 mod error;
 pub mod features;
 pub mod format;
+pub mod ipc;
 pub mod kafka;
 mod memory;
 pub mod objects;

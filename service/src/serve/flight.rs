@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 use tonic::{Request, Response, Status, Streaming};
+use unspool_ingest::ipc::refuse_compressed;
 use unspool_proto::v1;
 
 use super::{
@@ -79,6 +80,10 @@ impl Flight {
         let messages = stream::once(async { Ok(first) }).chain(messages.map_err(FlightError::from));
         // A message may hold the descriptor alone, as pyarrow's first one does: no batch is in it.
         let messages = messages.try_filter(|message| std::future::ready(!message.data_header.is_empty()));
+        let messages = messages.and_then(|message| {
+            let plain = refuse_compressed(&message.data_header).map_err(FlightError::from);
+            std::future::ready(plain.map(|()| message))
+        });
         let batches = FlightRecordBatchStream::new_from_flight_data(messages);
         // Whatever damaged bytes make the decoder do, it is the client's error.
         let damaged = |_| Err(FlightError::DecodeError("damaged".into()));

@@ -2,12 +2,8 @@
 
 use std::panic::catch_unwind;
 
-use arrow::{
-    array::RecordBatch,
-    buffer::Buffer,
-    error::ArrowError,
-    ipc::{reader::StreamDecoder, writer::StreamWriter},
-};
+use arrow::{array::RecordBatch, error::ArrowError, ipc::writer::StreamWriter};
+use unspool_ingest::ipc::Batches;
 
 use super::error::{CallError, CallResult};
 
@@ -17,18 +13,8 @@ use super::error::{CallError, CallResult};
 /// When the bytes are no whole stream.
 pub(crate) fn read(bytes: &[u8], field: &'static str) -> CallResult<Vec<RecordBatch>> {
     let damaged = |problem: String| CallError::invalid(field, format!("not a whole Arrow IPC stream: {problem}"));
-    let read = catch_unwind(|| batches(bytes));
+    let read = catch_unwind(|| Batches::read(bytes)?.collect());
     read.unwrap_or_else(|_| Err(ArrowError::IpcError("damaged".into()))).map_err(|e| damaged(e.to_string()))
-}
-
-/// Not by the reader of files: that makes room for as many bytes as the stream claims to have.
-fn batches(bytes: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let (mut decoder, mut rest, mut batches) = (StreamDecoder::new(), Buffer::from(bytes), vec![]);
-    while !rest.is_empty() {
-        batches.extend(decoder.decode(&mut rest)?);
-    }
-    decoder.finish()?;
-    Ok(batches)
 }
 
 /// A stream of one batch.

@@ -129,6 +129,19 @@ def test_malformed_columns(small):
     for claim in (b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff" b"\x00\x00\x00\x70"):
         with pytest.raises(grpc.RpcError, match="not a whole Arrow IPC stream"):
             embed(embedding.EmbedRequest(arrow_ipc=claim + good))
+    # Nor for what a compressed buffer claims to unpack to.
+    for codec in ("lz4", "zstd"):
+        options, ipc = pyarrow.ipc.IpcWriteOptions(compression=codec), pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(ipc, table.schema, options=options) as writer:
+            writer.write_batch(table)
+        length, claim = (number.to_bytes(8, "little") for number in (48 * 8, 1 << 62))
+        data = ipc.getvalue().to_pybytes()
+        assert length in data
+        with pytest.raises(grpc.RpcError, match="compressed batch"):
+            embed(embedding.EmbedRequest(arrow_ipc=data.replace(length, claim)))
+        packed = list(pyarrow.ipc.MessageReader.open_stream(data))[1].serialize()
+        with pytest.raises(grpc.RpcError, match="compressed batch"):
+            list(exchange(iter([flight(schema, extra=descriptor), flight(packed, lambda data: data.replace(length, claim))])))
     status = (pathlib.Path("/proc") / str(small.process.pid) / "status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 1 << 20
 
