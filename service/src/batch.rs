@@ -9,6 +9,8 @@ mod crew;
 mod describe;
 mod file;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::{
     num::{NonZeroU64, NonZeroUsize},

@@ -14,6 +14,8 @@ mod input;
 mod inspect;
 mod job_file;
 mod model;
+#[cfg(test)]
+mod pages;
 mod progress;
 mod report;
 mod run;

@@ -33,7 +33,7 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
     describe_counter!("unspool_forecasts_total", "Forecasts made");
     describe_counter!("unspool_sequences_total", "Sequences in batches, one for each batch it took part in");
     describe_gauge!("unspool_queue_tasks", "Sequences that wait or are being worked on");
-    describe_gauge!("unspool_queue_tokens", "Their tokens");
+    describe_gauge!("unspool_queue_tokens", "Tokens of the sequences that wait or are being worked on");
     describe_gauge!("unspool_models", "Models loaded");
     describe_gauge!("unspool_sessions", "Sessions, by where their state lies");
     describe_gauge!("unspool_state_bytes", "Bytes of all sessions' states");

@@ -1,5 +1,8 @@
 //! From the file and what was typed to a job; settings that do not go together are refused here.
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use unspool_ingest::{

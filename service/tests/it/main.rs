@@ -2,6 +2,8 @@
 
 // The attributes tell clippy that helpers are tests too, where unwrap is allowed.
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bases;
 #[cfg(test)]
 mod batch;
@@ -31,6 +33,8 @@ mod hand_over;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod listening;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod overload;
@@ -49,5 +53,7 @@ mod sql;
 mod stream;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod units;
 #[cfg(test)]
 mod windows;

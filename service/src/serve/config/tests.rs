@@ -4,7 +4,10 @@ use clap::Parser;
 use tempfile::TempDir;
 
 use super::*;
-use crate::args::{Cli, Command};
+use crate::{
+    args::{Cli, Command},
+    pages,
+};
 
 /// The configuration of what was typed and of a file, or the complaint.
 fn config(arguments: &str, file: &str) -> Result<Config, String> {
@@ -116,4 +119,13 @@ fn tenants_are_known_by_their_tokens_alone() {
     }
     let described = config.describe();
     assert!(described.contains("a, b") && !described.contains(secret), "{described}");
+}
+
+#[test]
+fn the_page_for_operators_knows_every_limit() {
+    const HEADING: &str = "A server: `[limits]` of its file";
+    let usual = config("", "").expect("fits").limits;
+    let said = config("", &pages::file(HEADING, "limits").to_string()).expect("the page's names are the file's").limits;
+    assert_eq!(format!("{said:?}"), format!("{usual:?}"));
+    assert_eq!(pages::rows(HEADING).len(), format!("{usual:?}").matches(": ").count(), "none is left out");
 }
