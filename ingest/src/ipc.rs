@@ -2,7 +2,10 @@
 //!
 //! A compressed buffer begins with the length that it claims to have unpacked, and Arrow's reader makes room for as much: a message
 //! of some hundred bytes that claims an exabyte would end the process. Whether that reader can unpack at all hangs on the features of other
-//! crates. So compressed messages are refused here, in every build, before it sees them.
+//! crates. So compressed messages are refused here, in every build, before it sees them. And what it gives may claim any number of rows
+//! where values take no bytes: such batches go no further.
+
+mod claims;
 
 use arrow::{
     array::RecordBatch,
@@ -10,6 +13,8 @@ use arrow::{
     error::ArrowError,
     ipc::{MessageHeader, reader::StreamDecoder, root_as_message},
 };
+
+pub use self::claims::check;
 
 /// What may stand before a message's length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
@@ -19,6 +24,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 pub struct Batches {
     decoder: StreamDecoder,
     rest: Buffer,
+    bytes: usize,
     ended: bool,
 }
 
@@ -33,12 +39,12 @@ impl Batches {
             refuse_compressed(header)?;
         }
         // Not by the reader of streams: that makes room for lengths that are only claimed.
-        Ok(Self { decoder: StreamDecoder::new(), rest: Buffer::from(stream), ended: false })
+        Ok(Self { decoder: StreamDecoder::new(), rest: Buffer::from(stream), bytes: stream.len(), ended: false })
     }
 
     fn decode(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         match self.decoder.decode(&mut self.rest)? {
-            Some(batch) => Ok(Some(batch)),
+            Some(batch) => check(&batch, self.bytes).map(|()| Some(batch)),
             None => self.decoder.finish().map(|()| None),
         }
     }

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, RecordBatch, StringArray},
-    datatypes::Int32Type,
+    array::{
+        ArrayRef, DictionaryArray, Float64Array, Int32Array, ListArray, NullArray, RecordBatch, RunArray, StringArray,
+        StringViewArray,
+    },
+    buffer::OffsetBuffer,
+    datatypes::{DataType, Field, Int32Type},
     ipc::writer::StreamWriter,
 };
 
@@ -59,5 +63,40 @@ fn compressed_ones_are_refused_unread() {
             damaged[at..at + 8].copy_from_slice(&(1_u64 << 62).to_le_bytes());
             let _ = read(&damaged);
         }
+    }
+}
+
+#[test]
+fn what_would_grow_is_refused() {
+    let rows = 3000;
+    let texts = |text: &str| StringArray::from(vec![text]);
+    let nulls: ArrayRef = Arc::new(NullArray::new(rows));
+    let shared = |text: &str| -> ArrayRef {
+        Arc::new(DictionaryArray::new(Int32Array::from(vec![0; rows]), Arc::new(texts(text))))
+    };
+    let views = |text: &str| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(vec![text; rows])) };
+    let lists = ListArray::new(
+        Field::new_list_field(DataType::Null, true).into(),
+        OffsetBuffer::from_lengths(vec![1; rows]),
+        Arc::clone(&nulls),
+        None,
+    );
+    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![3000]), &texts("x")).unwrap();
+    let long = "ACGT".repeat(30_000);
+    for (column, bytes, expected) in [
+        (Arc::clone(&nulls), rows, None),
+        (nulls, rows - 1, Some("3000 rows in 2999 bytes")),
+        (shared("meter"), rows, None),
+        (shared(&long), rows, Some("column 'c' comes to 360000000 bytes of text")),
+        (views("meter"), rows, None),
+        (views(&long), rows, Some("column 'c' comes to 360000000 bytes of text")),
+        (Arc::new(lists), rows, Some("column 'c' is of List(Null): send it plain, or leave it out")),
+        (Arc::new(runs), rows, Some("column 'c' is of RunEndEncoded")),
+        (Arc::new(Float64Array::from(vec![0.0; rows])), rows, None),
+    ] {
+        let batch = RecordBatch::try_from_iter([("c", column)]).unwrap();
+        let found = check(&batch, bytes).err().map(|error| error.to_string());
+        let same = found.as_ref().zip(expected).map_or(found.is_none() && expected.is_none(), |(a, b)| a.contains(b));
+        assert!(same, "{found:?}, expected {expected:?}");
     }
 }

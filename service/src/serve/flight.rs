@@ -15,7 +15,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 use tonic::{Request, Response, Status, Streaming};
-use unspool_ingest::ipc::refuse_compressed;
+use unspool_ingest::ipc;
 use unspool_proto::v1;
 
 use super::{
@@ -81,12 +81,18 @@ impl Flight {
         // A message may hold the descriptor alone, as pyarrow's first one does: no batch is in it.
         let messages = messages.try_filter(|message| std::future::ready(!message.data_header.is_empty()));
         let messages = messages.and_then(|message| {
-            let plain = refuse_compressed(&message.data_header).map_err(FlightError::from);
+            let plain = ipc::refuse_compressed(&message.data_header).map_err(FlightError::from);
             std::future::ready(plain.map(|()| message))
         });
         let batches = FlightRecordBatchStream::new_from_flight_data(messages);
         // Whatever damaged bytes make the decoder do, it is the client's error.
         let damaged = |_| Err(FlightError::DecodeError("damaged".into()));
+        // A message's own length is not told any more: it had at most this.
+        let bytes = self.0.limits.message_bytes;
+        let batches = batches.and_then(move |batch| {
+            let fits = ipc::check(&batch, bytes).map_err(FlightError::from);
+            std::future::ready(fits.map(|()| batch))
+        });
         let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| batch.unwrap_or_else(damaged));
         let (app, stop) = (Arc::clone(&self.0), self.0.stop.clone());
         let answers = batches.take_until(async move { stop.cancelled().await }).map(move |batch| {

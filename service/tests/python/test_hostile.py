@@ -142,6 +142,22 @@ def test_malformed_columns(small):
         packed = list(pyarrow.ipc.MessageReader.open_stream(data))[1].serialize()
         with pytest.raises(grpc.RpcError, match="compressed batch"):
             list(exchange(iter([flight(schema, extra=descriptor), flight(packed, lambda data: data.replace(length, claim))])))
+    # Nor for rows whose values take no bytes.
+    few, many = 74565, (1 << 31) - 2
+    nulls = pyarrow.nulls(few)
+    for column in (nulls, pyarrow.ListArray.from_arrays(pyarrow.array([0, few], pyarrow.int32()), nulls)):
+        batch = pyarrow.record_batch([column], names=["values"])
+        ipc = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(ipc, batch.schema) as writer:
+            writer.write_batch(batch)
+        data = ipc.getvalue().to_pybytes()
+        for size in (4, 8):
+            data = data.replace(few.to_bytes(size, "little"), many.to_bytes(size, "little"))
+        with pytest.raises(grpc.RpcError, match="rows in|send it plain"):
+            embed(embedding.EmbedRequest(arrow_ipc=data))
+        head, rows = (message.serialize() for message in pyarrow.ipc.MessageReader.open_stream(data))
+        with pytest.raises(grpc.RpcError, match="rows in|send it plain"):
+            list(exchange(iter([flight(head, extra=descriptor), flight(rows)])))
     status = (pathlib.Path("/proc") / str(small.process.pid) / "status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 1 << 20
 
