@@ -149,7 +149,7 @@ fn cuda_laws_hold_over_waves_lanes_and_steps() {
             assert!(same(&state[0], &states[i]), "state {i}");
         }
         // Many sequences, a token each: against all tokens in one.
-        for many in [1, 2, 7, 8, 9, 64, 65, 300, 1000, 1100, 3000] {
+        for many in [1, 2, 7, 8, 9, 17, 32, 33, 64, 65, 300, 1000, 1100, 3000] {
             steps_are_the_same(&encoder, &tokens, many);
         }
     }

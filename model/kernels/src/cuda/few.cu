@@ -1,6 +1,6 @@
 // arch: sm_90a
-// One row each of up to eight sequences through a whole stack of Mamba-1 layers in one kernel. A step of so few waits for nothing but
-// ways to memory and back; so all blocks stay on the card, each with 16 channels of every layer: their weights come to shared memory a layer
+// One row each of a few sequences, eight a group, through a whole stack of Mamba-1 layers in one kernel. A step of so few waits for nothing
+// but ways to memory and back; so all blocks of a group stay on the card, each with 16 channels of every layer: their weights come to shared memory a layer
 // ahead, and rows go from block to block by words that hold a value and a flag, which whoever wants them reads until the
 // flag is this layer's. So blocks must all run at once: a cooperative launch. Numbers are those of step.cu to the bit.
 //
@@ -20,9 +20,9 @@ struct Few {
     const Layer* layers;
     float* residual;  // [rows, d]
     size_t slot_stride;
-    unsigned int* flag;  // the last one used
-    uint2 *u, *x, *y, *r;  // [ROWS, d_in / 2], [ROWS, r + 32], [ROWS, d_in / 2], [ROWS, d]: value and flag
-    int count;
+    unsigned int* flag;  // the last one used: a group's
+    uint2 *u, *x, *y, *r;  // of the first group: [ROWS, d_in / 2], [ROWS, r + 32], [ROWS, d_in / 2], [ROWS, d]: value and flag
+    int words, count;  // words of a group
     float eps;
 };
 
@@ -83,13 +83,16 @@ template <int D, int R> struct Block {
     int slots[ROWS];
 };
 
-template <int D, int R> __device__ __forceinline__ void few(const Few& p) {
+template <int D, int R> __device__ __forceinline__ void few(Few p) {
     constexpr int E = 2 * D, OUTPUTS = R + 32, OUT = D / 16, X = OUTPUTS / 16, BLOCKS = E / OWN;
     static_assert(OUT + X <= BLOCKS, "a block has one part besides the one that all have");
     extern __shared__ unsigned char memory[];
     Block<D, R>& s = *reinterpret_cast<Block<D, R>*>(aligned(memory));
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
-    const int c0 = blockIdx.x * OWN, rows = min(p.wave->steps, ROWS);
+    const int c0 = blockIdx.x * OWN, group = blockIdx.y, rows = min(p.wave->steps - group * ROWS, ROWS);
+    if (rows <= 0) return;
+    p.slots += group * ROWS, p.residual += group * ROWS * D, p.flag += group;
+    p.u += group * p.words, p.x += group * p.words, p.y += group * p.words, p.r += group * p.words;
     const bool peeks = p.wave->peeks;
     const int out_tile = (int)blockIdx.x < OUT ? (int)blockIdx.x : -1, x_tile = (int)blockIdx.x >= BLOCKS - X ? BLOCKS - 1 - (int)blockIdx.x : -1;
     for (int i = threadIdx.x; i < p.count * (int)(sizeof(Layer) / 8); i += THREADS) ((unsigned long long*)s.layers)[i] = __ldg((const unsigned long long*)p.layers + i);

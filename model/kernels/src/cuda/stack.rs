@@ -11,8 +11,11 @@ use super::{
     wave::Size,
 };
 
-/// Rows that few.cu takes.
-const FEW: usize = 8;
+/// Rows of a group of few.cu, and the most groups.
+const GROUP: usize = 8;
+const MOST_GROUPS: usize = 4;
+/// Rows that go through the layers one by one (step.cu) no slower than through all at once.
+const CHAINED: usize = 64;
 /// Channels of a block there, its threads, and the layers that it has room for.
 const OWN: usize = 16;
 const FEW_THREADS: u32 = 256;
@@ -84,6 +87,7 @@ struct FewArgs {
     slot_stride: u64,
     flag: u64,
     words: [u64; 4],
+    group_words: i32,
     count: i32,
     eps: f32,
 }
@@ -98,6 +102,7 @@ pub struct Stack {
     slot_stride: usize,
     eps: f32,
     few: Option<Kernel>,
+    groups: usize,
     many: Option<Many>,
 }
 
@@ -123,7 +128,9 @@ impl Stack {
         let Some(&StackLayer { shape, slot_stride, eps, .. }) = layers.first() else { return Ok(None) };
         let multiprocessors = gpu.card().multiprocessors as usize;
         let load = |module, name, bytes| Kernel::load(gpu, module, name, bytes + ALIGN);
-        let fits = shape.1 / OWN <= multiprocessors && layers.len() <= MOST_LAYERS;
+        // A multiprocessor has one block of theirs, and all must be there at once.
+        let groups = (multiprocessors * OWN / shape.1).min(MOST_GROUPS);
+        let fits = groups > 0 && layers.len() <= MOST_LAYERS;
         // Shared memory: as few.cu and stack.cu assert.
         let few = match shape {
             (256, 512, 16) if fits => Some(load("few", "few_256", 64_128)?),
@@ -143,14 +150,18 @@ impl Stack {
         }
         let count = layers.len();
         let layers = Buffer::of(gpu, "weights", &layers.iter().map(|layer| layer.weights).collect::<Vec<_>>())?;
-        Ok(Some(Self { layers, count, shape, slot_stride, eps, few, many }))
+        Ok(Some(Self { layers, count, shape, slot_stride, eps, few, groups, many }))
     }
 
     /// Whether waves of this size are for it.
     #[must_use]
     pub fn takes(&self, size: Size) -> bool {
-        let one_kernel = if size.rows <= FEW { self.few.is_some() } else { self.many.is_some() };
+        let one_kernel = self.is_few(size) || (self.many.is_some() && size.rows > CHAINED);
         size.segments == 0 && size.rows > 0 && one_kernel
+    }
+
+    fn is_few(&self, size: Size) -> bool {
+        self.few.is_some() && size.steps <= self.groups * GROUP
     }
 
     /// Whether it takes any number of rows.
@@ -165,13 +176,17 @@ impl Stack {
     /// When memory does not suffice.
     pub fn words(&self, gpu: &Gpu) -> Result<Words, CudaError> {
         let buffer = |bytes| Buffer::zeros(gpu, "rows on their way", bytes);
-        Ok(Words { flag: buffer(4)?, words: buffer(self.parts().iter().sum::<usize>() * FEW * 8)? })
+        Ok(Words { flag: buffer(4 * MOST_GROUPS)?, words: buffer(MOST_GROUPS * self.group_words() * 8)? })
     }
 
     /// Words of a row: u, what x_proj makes, y, the residual stream.
     fn parts(&self) -> [usize; 4] {
         let (d, d_in, r) = self.shape;
         [d_in / 2, r + 32, d_in / 2, d]
+    }
+
+    fn group_words(&self) -> usize {
+        self.parts().iter().sum::<usize>() * GROUP
     }
 
     /// The residual stream of a wave of single rows through all layers; windows and states move on.
@@ -185,16 +200,18 @@ impl Stack {
         let (slot_stride, count, eps) = (self.slot_stride as u64, int(self.count), self.eps);
         let steps = on.size.steps;
         match (&self.few, &self.many) {
-            (Some(few), _) if steps <= FEW => {
+            (Some(few), _) if self.is_few(on.size) => {
                 let (flag, mut at) = (words.flag.at(0), 0);
                 let words = self.parts().map(|part| {
                     let start = words.words.at(at);
-                    at += part * FEW * 8;
+                    at += part * GROUP * 8;
                     start
                 });
-                let args = FewArgs { wave, slots, layers, residual, slot_stride, flag, words, count, eps };
+                let group_words = int(self.group_words());
+                let args = FewArgs { wave, slots, layers, residual, slot_stride, flag, words, group_words, count, eps };
+                let grid = [d_in / OWN, steps.div_ceil(GROUP), 1];
                 // SAFETY: the arguments of the kernels of few.cu; rows have been checked, slots by whoever set the wave.
-                unsafe { few.launch_together(on.lane, ([d_in / OWN, 1, 1], FEW_THREADS), &mut [arg(&args)]) }
+                unsafe { few.launch_together(on.lane, (grid, FEW_THREADS), &mut [arg(&args)]) }
             }
             (_, Some(many)) => {
                 let args = StackArgs { wave, slots, layers, residual, slot_stride, count, eps };
