@@ -11,7 +11,9 @@ use crate::{
     batch::BatchArgs,
     bench::BenchCommand,
     cluster::ClusterCommand,
+    demo::DemoArgs,
     eval::EvalCommand,
+    manual::{CompletionsArgs, ManArgs},
     report::ReportArgs,
     serve::args::ServeArgs,
     sessions::SessionsCommand,
@@ -88,6 +90,9 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show all of it at work for a minute: stream jobs, a server and batch jobs on example data, and a page of what came
+    #[command(after_help = crate::demo::HELP)]
+    Demo(DemoArgs),
     /// Embed reads, contigs or series: one row a record, a window or a token
     #[command(
         after_help = "Examples:\n  unspool embed reads.fastq.gz --model dna-model --output reads.parquet\n  unspool \
@@ -164,6 +169,12 @@ pub(crate) enum Command {
     /// Train a series model on with your own series
     #[command(after_help = crate::train::finetune::HELP)]
     Finetune(Box<FinetuneArgs>),
+    /// Print completions for a shell
+    #[command(after_help = crate::manual::COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Write man pages, one a command
+    #[command(after_help = crate::manual::MAN_HELP)]
+    Man(ManArgs),
 }
 
 /// `unspool embed`.

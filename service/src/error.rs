@@ -42,6 +42,9 @@ pub(crate) enum Error {
     /// The batch job failed.
     #[error(transparent)]
     Batch(#[from] unspool_pipelines::batch::Error),
+    /// The demonstration failed.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::error::Error),
     /// The cluster failed.
     #[cfg(feature = "cluster")]
     #[error(transparent)]
@@ -87,6 +90,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Demo(crate::demo::error::Error::NotEmpty(_))
             | Self::Stream(unspool_pipelines::stream::Error::Settings(_))
             | Self::Batch(unspool_pipelines::batch::Error::Settings(_))
             | Self::Train(TrainError::Option { .. } | TrainError::Windows(DataError::Option { .. })) => 2,
@@ -99,7 +103,10 @@ impl Error {
             Self::Cluster(unspool_pipelines::cluster::Error::Cancelled) => 130,
             #[cfg(feature = "sql")]
             Self::Sql(unspool_pipelines::sql::Error::Query(_)) => 2,
-            Self::Interrupted | Self::Paused | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
+            Self::Interrupted
+            | Self::Paused
+            | Self::Demo(crate::demo::error::Error::Interrupted(_))
+            | Self::Job(unspool_pipelines::Error::Cancelled) => 130,
             _ => 1,
         }
     }

@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod bench;
 mod cluster;
+mod demo;
 mod embed;
 mod error;
 mod eval;
@@ -12,7 +13,9 @@ mod forecast;
 mod init;
 mod input;
 mod inspect;
+mod itself;
 mod job_file;
+mod manual;
 mod model;
 #[cfg(test)]
 mod pages;
@@ -71,12 +74,15 @@ fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Some(Command::Bench(command)) => bench::run(command),
         Some(Command::Cluster(command)) => cluster::run(command),
+        Some(Command::Completions(args)) => manual::completions(&args),
+        Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Embed(args)) => embed::run(args),
         Some(Command::Eval(command)) => eval::run(command),
         Some(Command::Forecast(args)) => forecast::run(args),
         Some(Command::Fill(args)) => fill::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Man(args)) => manual::man(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Run(args)) => batch::run(*args),
         Some(Command::Score(args)) => score::run(*args),

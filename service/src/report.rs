@@ -8,7 +8,7 @@
 
 mod counts;
 mod map;
-mod parts;
+pub(crate) mod parts;
 mod pca;
 mod scores;
 
@@ -35,7 +35,7 @@ use crate::{
 /// Where a folder has its page.
 const PAGE: &str = "_report.html";
 /// More of the style, for tables and lists.
-const MORE_STYLE: &str = "h2{font-size:1.1rem;margin:2rem 0 .4rem}table{border-collapse:collapse;margin:.4rem 0}\
+pub(crate) const MORE_STYLE: &str = "h2{font-size:1.1rem;margin:2rem 0 .4rem}table{border-collapse:collapse;margin:.4rem 0}\
 th{text-align:left;font-weight:600}td,th{padding:.2rem .9rem .2rem 0;vertical-align:top;border-bottom:1px solid #eef0f3}\
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.92em;overflow-wrap:anywhere}";
 

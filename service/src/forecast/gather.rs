@@ -28,6 +28,8 @@ pub(crate) struct Track {
     pub(crate) history: VecDeque<(i64, f64)>,
     /// Time and quantiles of each step.
     pub(crate) ahead: Vec<(Option<i64>, Vec<f64>)>,
+    /// What came after the history, where that is known; no model has seen it.
+    pub(crate) then: Vec<(i64, f64)>,
 }
 
 /// What was gathered.

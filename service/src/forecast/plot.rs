@@ -1,6 +1,6 @@
 //! A page of forecasts: history, median and fan of each series, in one HTML file that needs nothing else.
 
-mod axis;
+pub(crate) mod axis;
 mod figure;
 
 use std::fmt::Write as _;

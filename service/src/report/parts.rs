@@ -21,9 +21,9 @@ use unspool_pipelines::batch::{Manifest, RunEntry};
 use crate::error::{Error, Result};
 
 /// A job's files.
-pub(super) struct Parts<'a> {
-    pub(super) dir: &'a Path,
-    pub(super) manifest: &'a Manifest,
+pub(crate) struct Parts<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) manifest: &'a Manifest,
 }
 
 /// The files that a job read.
@@ -34,7 +34,10 @@ pub(super) struct Inputs {
 
 impl Parts<'_> {
     /// Hands over the output's rows, oldest first.
-    pub(super) fn each(&self, take: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what takes the rows refuses them.
+    pub(crate) fn each(&self, take: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
         self.manifest.parts.iter().try_for_each(|part| rows(&self.dir.join(&part.name), take))
     }
 
@@ -69,7 +72,10 @@ impl Parts<'_> {
     }
 
     /// The levels of the output's quantiles.
-    pub(super) fn levels(&self) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// When the first file cannot be read.
+    pub(crate) fn levels(&self) -> Result<Vec<f64>> {
         let Some(schema) = self.schema()? else { return Ok(vec![]) };
         let percents = schema.fields().iter().filter_map(|field| field.name().strip_prefix('q')?.parse::<f64>().ok());
         Ok(percents.map(|percent| percent / 100.0).collect())
@@ -121,7 +127,11 @@ fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)
 }
 
-fn rows(path: &Path, take: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+/// Hands over a Parquet file's rows.
+///
+/// # Errors
+/// When it cannot be read, or what takes the rows refuses them.
+pub(crate) fn rows(path: &Path, take: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::Usage(format!("{}: {error}", path.display()));
     let reader = reader(path)?.build().map_err(|error| failed(&error))?;
     for rows in reader {

@@ -1,8 +1,7 @@
 //! Servers in processes of their own, as in real life: this one is the client.
 
 use std::{
-    env,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     net::SocketAddr,
     process::{Child, Command, Stdio},
 };
@@ -13,10 +12,8 @@ use super::BenchServeArgs;
 use crate::{
     args::DeviceArgs,
     error::{Error, Result},
+    itself,
 };
-
-/// Variables that are meant for a server that is started here too: they change no bit.
-const KEPT: [&str; 2] = ["UNSPOOL_ISA", "UNSPOOL_THREADS"];
 
 /// A server that ends with this.
 pub(super) struct Server {
@@ -36,7 +33,7 @@ impl Server {
         let mut config = NamedTempFile::new().map_err(failed)?;
         let memory = args.session_memory_bytes.map(|bytes| format!("session_memory_bytes = {bytes}\n"));
         write!(config, "[limits]\n{limits}{}", memory.unwrap_or_default()).map_err(failed)?;
-        let mut command = command()?;
+        let mut command = itself::command()?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--model", &args.model, "--config"]).arg(config.path());
         if let Some(dir) = &args.data_dir {
             command.arg("--data-dir").arg(dir);
@@ -54,7 +51,7 @@ impl Server {
     /// # Errors
     /// When it does not come up.
     pub(super) fn echo() -> Result<Self> {
-        let mut command = command()?;
+        let mut command = itself::command()?;
         command.args(["bench", "echo"]);
         Self::ready(command, None)
     }
@@ -63,12 +60,7 @@ impl Server {
     fn ready(mut command: Command, config: Option<NamedTempFile>) -> Result<Self> {
         let failed = |source| Error::Io { path: "the server".into(), source };
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line).map_err(failed)?;
-        }
-        let address = line.strip_prefix("unspool is ready on ").and_then(|address| address.trim_end().parse().ok());
-        match address {
+        match itself::address(&mut child)? {
             Some(address) => Ok(Self { child, address, _config: config }),
             None => {
                 // It may have ended already, and has said why on standard error.
@@ -89,18 +81,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = (self.child.kill(), self.child.wait());
     }
-}
-
-/// This program again, without settings of the caller's.
-fn command() -> Result<Command> {
-    let program = env::current_exe().map_err(|source| Error::Io { path: "this program".into(), source })?;
-    let mut command = Command::new(program);
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("UNSPOOL_") && !KEPT.contains(&&*text) {
-            command.env_remove(&name);
-        }
-    }
-    command.env("UNSPOOL_LOG", "error");
-    Ok(command)
 }

@@ -11,14 +11,14 @@ const MOST_TICKS: usize = 8;
 
 /// From one end to the other, with ticks.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     ends: (f64, f64),
     ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
     /// Numbers.
-    pub(super) fn numbers(low: f64, high: f64) -> Self {
+    pub(crate) fn numbers(low: f64, high: f64) -> Self {
         let step = nice((high - low) / (MOST_TICKS as f64 - 2.0));
         let first = (low / step).ceil();
         let ticks = (0..MOST_TICKS + 2).map(|i| (first + i as f64) * step).take_while(|tick| *tick <= high);
@@ -26,7 +26,7 @@ impl Axis {
     }
 
     /// Times in microseconds since 1970.
-    pub(super) fn times(low: f64, high: f64) -> Self {
+    pub(crate) fn times(low: f64, high: f64) -> Self {
         let ticks = moments(low, high);
         Self { ends: (low, high), ticks: ticks.unwrap_or_default() }
     }

@@ -73,7 +73,8 @@ pub(super) fn svg(about: &About, track: &Track) -> Result<String, String> {
 fn places(about: &About, track: &Track) -> Result<Places, String> {
     let values = || {
         let ahead = track.ahead.iter().flat_map(|step| step.1.iter().copied());
-        track.history.iter().map(|point| point.1).chain(ahead).filter(|value| value.is_finite())
+        let known = track.history.iter().chain(&track.then).map(|point| point.1);
+        known.chain(ahead).filter(|value| value.is_finite())
     };
     if track.ahead.is_empty() {
         return Err("there is no forecast of this series".into());
@@ -153,6 +154,10 @@ fn draw(
     let told = tell(about, track, places, |point| chart.backend_coord(point));
     for (level, _) in about.levels.iter().enumerate().filter(|(_, level)| is_median(**level)) {
         chart.draw_series([PathElement::new(line(level), stroke(BLUE, 2))])?;
+    }
+    if !track.then.is_empty() {
+        let then = track.then.iter().map(|(time, value)| (place(*time), *value));
+        chart.draw_series([PathElement::new(last.into_iter().chain(then).collect::<Vec<_>>(), stroke(GREY, 1))])?;
     }
     // Levels that are in no band, and not the median, are lines of their own.
     let drawn = |level: &usize| bands(&about.levels).iter().any(|(low, high)| low == level || high == level);

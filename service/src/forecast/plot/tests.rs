@@ -12,6 +12,7 @@ fn track(values: &[f64], ahead: &[(Option<i64>, f64)], levels: usize) -> Track {
         id: "<a & b>".into(),
         history: (0..).zip(values.iter().copied()).collect(),
         ahead: ahead.iter().map(|(time, middle)| (*time, quantiles(*middle))).collect(),
+        then: vec![],
     }
 }
 

@@ -5,26 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::NaiveDateTime;
 use unspool_ingest::kafka::client::{Connection, Writer};
 use unspool_pipelines::Cancel;
 
 use super::{PARTITIONS, SERIES};
+use crate::demo::rides::history;
 
-/// Taxi passengers in New York, every half hour; see `examples/data/README.md`.
-const HISTORY: &str = include_str!("../../../examples/data/nyc_taxi.csv");
 /// Events written between two looks at the clock.
 const BURST: u64 = 40;
-
-/// Times (s since 1970) and values.
-fn history() -> Result<Vec<(i64, f64)>, String> {
-    let read = |line: &str| {
-        let (time, value) = line.split_once(',')?;
-        let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S").ok()?;
-        Some((time.and_utc().timestamp(), value.trim().parse().ok()?))
-    };
-    HISTORY.lines().skip(1).map(|line| read(line).ok_or_else(|| format!("'{line}' is no row"))).collect()
-}
 
 /// Writes events: all of `events` as fast as the broker takes them, else `rate` a second until the stop. The history begins
 /// again, later, where it ends.
@@ -34,7 +22,7 @@ pub(super) fn play(
     stop: &Cancel,
     sent: &AtomicU64,
 ) -> Result<(), String> {
-    let history = history()?;
+    let history = history().map_err(|e| e.to_string())?;
     let [(first, _), (second, _), ..] = history[..] else { return Err("the history is too short".into()) };
     let length = history.len() as i64 * (second - first);
     let writer = Writer::new(connection).map_err(|e| e.to_string())?;
