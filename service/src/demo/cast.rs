@@ -57,7 +57,7 @@ impl Cast {
         for (what, words) in [
             ("the batch job of scores", &of_scores[..]),
             ("the batch job of forecasts", &of_forecasts),
-            ("the scores of variants", &of_variants),
+            ("the variants", &of_variants),
         ] {
             let process = Process::start(&setting, what, words)?;
             jobs.push(Job { words: words.join(" "), process, took: None });
@@ -99,8 +99,8 @@ impl Cast {
     }
 
     /// A job that has not ended yet.
-    pub(super) fn unfinished(&self) -> Option<&str> {
-        self.jobs.iter().find(|job| job.took.is_none()).map(|job| job.words.as_str())
+    pub(super) fn unfinished(&self) -> Option<&'static str> {
+        self.jobs.iter().find(|job| job.took.is_none()).map(|job| job.process.what())
     }
 
     /// How long each job took that has ended: its command, and seconds.

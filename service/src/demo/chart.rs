@@ -123,7 +123,7 @@ mod tests {
         let text = progress(&samples, Some(1.0));
         assert!(text.contains("worker killed") && text.matches("<polyline").count() >= 2, "{text}");
         assert!(!progress(&samples, None).contains("worker killed"));
-        let scored = |(time, p_value)| Scored { time: time * 1_800_000_000, value: time as f64, p_value };
+        let scored = |(time, p_value): (i64, f64)| Scored { time: time * 1_800_000_000, value: time as f64, p_value };
         let scores: Vec<Scored> = (0..).zip([f64::NAN, 0.5, 1e-4, 1e-5]).map(scored).collect();
         assert_eq!(unlikely(&scores, 1e-3).matches("<circle").count(), 2);
         assert!(unlikely(&[], 1e-3).contains("there are no values"));

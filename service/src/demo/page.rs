@@ -83,7 +83,10 @@ fn parts(told: &Told<'_>) -> String {
     );
     for [part, command, came] in &told.parts {
         let (part, command, came) = (escape(part), escape(command), escape(came));
-        let _ = writeln!(html, "<tr><td>{part}</td><td><code>{command}</code></td><td>{came}</td></tr>");
+        let _ = writeln!(
+            html,
+            "<tr><td style=\"white-space:nowrap\">{part}</td><td><code>{command}</code></td><td>{came}</td></tr>"
+        );
     }
     html + "</table>\n"
 }

@@ -57,7 +57,8 @@ impl Process {
     }
 
     fn spawn(setting: &Setting<'_>, what: &'static str, (words, piped): (&[&str], bool)) -> Result<Self> {
-        let log = setting.folder.join("logs").join(format!("{what}.log").replace(' ', "-"));
+        let log =
+            setting.folder.join("logs").join(format!("{}.log", what.trim_start_matches("the ").replace(' ', "-")));
         let failed = |source| CommandError::Io { path: log.clone(), source };
         let out = File::options().create(true).append(true).open(&log).map_err(failed)?;
         let mut command = itself::command()?;
@@ -67,6 +68,11 @@ impl Process {
         command.stdout(if piped { Stdio::piped() } else { out.into() });
         let child = command.spawn().map_err(failed)?;
         Ok(Self { what, child, log, began: Instant::now(), ended: None })
+    }
+
+    /// What it is called.
+    pub(super) fn what(&self) -> &'static str {
+        self.what
     }
 
     /// Its number.

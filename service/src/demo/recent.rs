@@ -8,12 +8,12 @@ use std::{
 
 use chrono::DateTime;
 
-/// Values of a series that are kept.
-const WIDTH: usize = 48;
+/// Values of a series that are kept: a line fits a terminal of 80 columns.
+const WIDTH: usize = 36;
 /// Values of a forecast that are shown.
-const AHEAD: usize = 24;
+const AHEAD: usize = 16;
 /// A value less likely than this is marked.
-pub(crate) const UNLIKELY: f64 = 1e-3;
+pub(crate) const UNLIKELY: f64 = 0.005;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// A value and its p-value.
@@ -60,7 +60,7 @@ impl Recent {
 
     /// A line for each series.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.series.iter().map(|(name, series)| format!("{name:10} {}", line(series))).collect()
+        self.series.iter().map(|(name, series)| format!("{name:7} {}", line(series))).collect()
     }
 
     /// The least likely value so far.
@@ -95,7 +95,7 @@ fn line(series: &Series) -> String {
     }
     if !ahead.is_empty() {
         let bars: String = ahead.iter().map(|value| bar(*value)).collect();
-        let _ = write!(text, "  ahead \x1b[2m{bars}\x1b[0m");
+        let _ = write!(text, " ┊\x1b[2m{bars}\x1b[0m");
     }
     text
 }
@@ -111,9 +111,9 @@ mod tests {
         for (time, (value, p_value)) in (0..).zip([(0.0, f64::NAN), (7.0, 0.1), (3.0, 1e-4)]) {
             recent.scored(&id, Point { time: time * 60_000_000, value, p_value });
         }
-        assert_eq!(recent.lines(), ["a          ▁█\u{1b}[31m▄\u{1b}[0m      3 score  4.0"]);
+        assert_eq!(recent.lines(), ["a       ▁█\u{1b}[31m▄\u{1b}[0m      3 score  4.0"]);
         recent.forecast(&id, vec![14.0, 0.0]);
-        assert_eq!(recent.lines(), ["a          ▁▅\u{1b}[31m▃\u{1b}[0m      3 score  4.0  ahead \u{1b}[2m█▁\u{1b}[0m"]);
+        assert_eq!(recent.lines(), ["a       ▁▅\u{1b}[31m▃\u{1b}[0m      3 score  4.0 ┊\u{1b}[2m█▁\u{1b}[0m"]);
         assert_eq!(recent.worst().as_deref(), Some("a at 1970-01-01 00:02: 3 passengers, p = 1.0e-4"));
     }
 }

@@ -70,7 +70,6 @@ impl Screen {
             Some(bar) => {
                 let lines: Vec<String> = [head].into_iter().chain(recent.lines()).chain(worst).collect();
                 bar.set_message(lines.join("\n"));
-                bar.tick();
             }
             None if waits.is_some() => say(&head),
             None => say(&[Some(head), worst].into_iter().flatten().collect::<Vec<_>>().join("; ")),
@@ -86,10 +85,10 @@ impl Screen {
         }
         let (count, seconds) = (|n: usize| HumanCount(n as u64).to_string(), self.began.elapsed().as_secs_f64());
         if let Some(job) = waits {
-            return format!("{seconds:3.0} s  all events are through; unspool {job} is still at work");
+            return format!("{seconds:3.0} s  all events are through; {job} not yet");
         }
         format!(
-            "{seconds:3.0} s  {} of {} events, {rate:.0}/s; {} scored, {} wait; {} daily forecasts",
+            "{seconds:3.0} s  {}/{} events, {rate:.0}/s; {} scored, {} wait; {} forecasts",
             count(played),
             count(events),
             count(scored),

@@ -17,6 +17,8 @@ mod cluster;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod embed;
@@ -29,11 +31,15 @@ mod flow;
 #[cfg(test)]
 mod forecast;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod hand_over;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
 mod listening;
+#[cfg(test)]
+mod manual;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
