@@ -19,6 +19,7 @@ mod member;
 mod producer;
 mod progress;
 pub mod remote;
+mod saved;
 mod saver;
 mod seed;
 pub mod snapshot;
@@ -31,6 +32,7 @@ pub use self::{
     job::StreamJob,
     member::Member,
     progress::{Observer, PartitionProgress, Progress, Stages},
+    saved::{Saved, SavedPartition, SavedSeries},
     seed::Seed,
     worker::{Plan, Sample, check, rehearse, run, sample},
 };

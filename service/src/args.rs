@@ -32,7 +32,7 @@ const STREAM_HELP: &str = r#"Examples:
   unspool stream job.toml
 
 job.toml:
-  model = "series-3"          # or a directory; this is the default
+  model = "series-3"          # the default; or dna-1, or a directory
   [kafka]
   bootstrap = "127.0.0.1:9092"
   settings = {}                      # librdkafka's own, such as "security.protocol"

@@ -76,6 +76,11 @@ pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
     })
 }
 
+/// Whether a built-in model has this name.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    matches!(name, "series-3" | "series-1" | "dna-1")
+}
+
 /// A built-in model by its name, the model of a directory, or the default one.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ pub(crate) enum SessionsCommand {
                             raw history if limits.session_history_bytes says how much. A session of which not all events \
                             are kept stays with its model, and is named.")]
     Migrate(MigrateArgs),
-    /// Begin a session for each series of a batch job's output, where the job has left it
+    /// Begin a session for each series of a batch or stream job, where the job has left it
     #[command(after_help = import::HELP)]
     Import(import::ImportArgs),
 }

@@ -71,11 +71,9 @@ fn work(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn O
 
 fn load(file: &File, args: &StreamArgs) -> Result<Arc<Model>> {
     let options = model::options(args.device, args.threads);
-    let loaded = match &file.model {
-        None => Model::series(options)?,
-        Some(name) if name == "series-3" => Model::series(options)?,
-        Some(name) if name == "series-1" => Model::series_1(options)?,
-        Some(dir) => Model::load(&file.folder.join(dir), options)?,
+    let loaded = match file.model.as_deref() {
+        Some(dir) if !model::is_built_in(dir) => Model::load(&file.folder.join(dir), options)?,
+        name => model::by_name(name, options)?,
     };
     if let (Some(warning), false) = (model::fell_back(&loaded), args.quiet) {
         say(&format!("warning: {warning}"));

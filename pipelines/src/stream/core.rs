@@ -27,7 +27,7 @@ use super::{
     saver::{Done, Saver, Task},
     seed::Seed,
     snapshot::{Manifest, Snapshots},
-    states::{States, StatesStats},
+    states::{Entry, States, StatesStats},
     time::{EventTime, Row, TimeOptions},
 };
 
@@ -223,6 +223,20 @@ impl Core {
         let fate = Fate { emit, own: false };
         self.run(out.into_iter().map(|row| Released { partition, row, fate }).collect(), &mut processed)?;
         Ok(processed)
+    }
+
+    /// Takes the states of series out, as those of a partition that is not processed any further here.
+    ///
+    /// # Errors
+    /// When the disk or the model refuses.
+    pub(super) fn hand_over(&mut self, partition: i32, series: &[Arc<str>]) -> Result<Vec<Entry>> {
+        let all: Vec<_> = series.iter().map(|series| (partition, Arc::clone(series))).collect();
+        self.states.take_all(&all)
+    }
+
+    /// A partition's series, by name.
+    pub(super) fn series(&self, partition: i32) -> Vec<Arc<str>> {
+        self.states.series(partition)
     }
 
     /// Makes a snapshot of a partition where it stands, and waits until it is whole: call it only where that is committed.

@@ -75,6 +75,20 @@ impl Snapshots {
         Self { dir, identity, remote: None }
     }
 
+    /// Those of these partitions in a folder, of whatever job they are; `None`: there are none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or the newest one is damaged.
+    pub(super) fn of_any_job(dir: &Path, partitions: &[i32]) -> Result<Option<Self>> {
+        let any = Self::new(dir.to_owned(), String::new());
+        for partition in partitions {
+            if let Some((_, newest)) = manifests(&any.partition(*partition))?.into_iter().max() {
+                return Ok(Some(Self { identity: read(&newest)?.identity, ..any }));
+            }
+        }
+        Ok(None)
+    }
+
     /// These, put into an object store too, and looked for there.
     pub(super) fn in_store(self, remote: Remote) -> Self {
         let remote = Arc::new(remote);

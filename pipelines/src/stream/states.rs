@@ -219,6 +219,14 @@ impl States {
         }
     }
 
+    /// A partition's series, by name.
+    pub(super) fn series(&self, partition: i32) -> Vec<Arc<str>> {
+        let mut series: Vec<Arc<str>> =
+            self.parts.get(&partition).map_or(vec![], |part| part.series.keys().cloned().collect());
+        series.sort_unstable();
+        series
+    }
+
     /// How they stand.
     #[must_use]
     pub fn stats(&self) -> StatesStats {

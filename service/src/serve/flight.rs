@@ -52,6 +52,11 @@ enum Command {
         #[serde(default)]
         levels: Vec<f64>,
     },
+    /// As `ForecastRequest.anomaly`, without a forecast.
+    Score {
+        #[serde(default)]
+        model: String,
+    },
 }
 
 /// As `v1::Pooling`, in words.
@@ -114,7 +119,7 @@ impl Flight {
 
 fn command(descriptor: Option<&FlightDescriptor>) -> CallResult<Command> {
     let problem = |problem: &dyn std::fmt::Display| {
-        let example = r#"{"call": "forecast", "horizon": 24} or {"call": "embed"} is needed"#;
+        let example = r#"{"call": "forecast", "horizon": 24}, {"call": "score"} or {"call": "embed"} is needed"#;
         CallError::invalid("descriptor.cmd", format!("{problem}; JSON such as {example}"))
     };
     let descriptor = descriptor.ok_or_else(|| problem(&"the first message has no descriptor"))?;
@@ -145,6 +150,10 @@ async fn answer(app: &App, tenant: &Tenant, (command, batch): (&Command, RecordB
             let options = v1::ForecastOptions { horizon, levels };
             let reply = app.forecast(tenant, table, (&model, &options, false)).await?;
             (tables::forecasts(&reply)?, reply.rejects, reply.provenance)
+        }
+        Command::Score { model } => {
+            let reply = app.score(tenant, table, &model).await?;
+            (tables::scores(&reply)?, reply.rejects, reply.provenance)
         }
     };
     let about = about(&rejects, provenance.unwrap_or_default());

@@ -82,19 +82,38 @@ impl App {
         table: Table,
         (model, options, anomaly): (&str, &v1::ForecastOptions, bool),
     ) -> CallResult<v1::ForecastResponse> {
-        let Table { front, sequences, mut rejects } = table;
-        let model = self.models.find(model, Purpose::Whole(front))?;
+        let model = self.models.find(model, Purpose::Whole(table.front))?;
         let ahead = self.ahead(&model, options)?;
+        self.run_series(tenant, table, (&model, Some(ahead), anomaly)).await
+    }
+
+    /// Scores every value of series given whole: forecasts without quantiles.
+    ///
+    /// # Errors
+    /// As [`App::forecast`].
+    pub(crate) async fn score(&self, tenant: &Tenant, table: Table, model: &str) -> CallResult<v1::ForecastResponse> {
+        let model = self.models.find(model, Purpose::Whole(table.front))?;
+        self.run_series(tenant, table, (&model, None, true)).await
+    }
+
+    async fn run_series(
+        &self,
+        tenant: &Tenant,
+        table: Table,
+        (model, ahead, anomaly): (&Arc<Model>, Option<Ahead>, bool),
+    ) -> CallResult<v1::ForecastResponse> {
+        let Table { sequences, mut rejects, .. } = table;
         self.admit(tenant, sequences.len(), sequences.iter().map(|s| s.events.len()).sum())?;
         let scored: usize = if anomaly { sequences.iter().map(|s| s.events.len()).sum() } else { 0 };
-        self.admit_reply((sequences.len() * ahead.horizon.get() * ahead.levels.len() + scored) * size_of::<f64>())?;
+        let each = ahead.as_ref().map_or(0, |ahead| ahead.horizon.get() * ahead.levels.len());
+        self.admit_reply((sequences.len() * each + scored) * size_of::<f64>())?;
         let (mut tasks, mut places) = (vec![], vec![]);
         for (index, Named { id, events }) in (0..).zip(sequences) {
             let options = Options { anomaly, ..Options::default() };
             match model.check_events(events.as_model()) {
                 Ok(()) => {
-                    let task = whole(tenant, &model, options, events);
-                    tasks.push(Task { horizon: Some(ahead.horizon), ..task });
+                    let task = whole(tenant, model, options, events);
+                    tasks.push(Task { horizon: ahead.as_ref().map(|ahead| ahead.horizon), ..task });
                     places.push((index, id));
                 }
                 Err(error) => rejects.push(v1::Reject { index, id, reason: error.to_string() }),
@@ -104,7 +123,7 @@ impl App {
         let timings = Some(timings(done.iter().map(|done| &done.timings)));
         let mut forecasts = vec![];
         for ((index, id), done) in places.into_iter().zip(done) {
-            match quantiles(&done, &ahead) {
+            match ahead.as_ref().map_or(Ok(vec![]), |ahead| quantiles(&done, ahead)) {
                 Ok(quantiles) => {
                     let scores = done.output.scores.clone();
                     forecasts.push(v1::Forecast { index, id, quantiles, scores });
@@ -112,8 +131,8 @@ impl App {
                 Err(reason) => rejects.push(v1::Reject { index, id, reason }),
             }
         }
-        let provenance = Some(provenance(&model, false));
-        Ok(v1::ForecastResponse { forecasts, arrow_ipc: vec![], rejects, levels: ahead.levels, provenance, timings })
+        let (provenance, levels) = (Some(provenance(model, false)), ahead.map_or(vec![], |ahead| ahead.levels));
+        Ok(v1::ForecastResponse { forecasts, arrow_ipc: vec![], rejects, levels, provenance, timings })
     }
 
     /// Forecasts a session's next values.

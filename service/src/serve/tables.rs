@@ -65,6 +65,29 @@ pub(crate) fn forecasts(reply: &v1::ForecastResponse) -> CallResult<RecordBatch>
     batch(["index", "id", "step", "quantiles"], columns)
 }
 
+/// Scores: `index`, `id`, `event` (from 0), `p_value` (null where nothing had been forecast, or the value is missing).
+///
+/// # Errors
+/// When Arrow refuses.
+pub(crate) fn scores(reply: &v1::ForecastResponse) -> CallResult<RecordBatch> {
+    let (mut index, mut ids, mut events, mut p_values) = (vec![], vec![], vec![], vec![]);
+    for one in &reply.forecasts {
+        for (p_value, event) in one.scores.iter().zip(0_u64..) {
+            index.push(one.index);
+            ids.push(one.id.as_str());
+            events.push(event);
+            p_values.push(Some(*p_value).filter(|p_value| !p_value.is_nan()));
+        }
+    }
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from(index)),
+        Arc::new(StringArray::from(ids)),
+        Arc::new(UInt64Array::from(events)),
+        Arc::new(Float64Array::from(p_values)),
+    ];
+    batch(["index", "id", "event", "p_value"], columns)
+}
+
 fn lists(values: ArrayRef, width: usize) -> CallResult<ArrayRef> {
     let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
     let width = i32::try_from(width).map_err(|e| CallError::Fault(e.to_string()))?;
@@ -74,7 +97,7 @@ fn lists(values: ArrayRef, width: usize) -> CallResult<ArrayRef> {
 
 fn batch<const N: usize>(names: [&str; N], columns: Vec<ArrayRef>) -> CallResult<RecordBatch> {
     let field = |(name, column): (&str, &ArrayRef)| {
-        Field::new(name, column.data_type().clone(), *column.data_type() == DataType::Null)
+        Field::new(name, column.data_type().clone(), name == "p_value" || *column.data_type() == DataType::Null)
     };
     let schema = Schema::new(names.into_iter().zip(&columns).map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| CallError::Fault(error.to_string()))

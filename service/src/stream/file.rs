@@ -20,7 +20,7 @@ pub(crate) struct File {
     pub(crate) input: InputFile,
     #[serde(default)]
     pub(crate) event_time: EventTimeFile,
-    /// A directory, `series-3` (the default) or `series-1`.
+    /// A directory, `series-3` (the default), `series-1` or `dna-1`.
     pub(crate) model: Option<String>,
     pub(crate) output: OutputFile,
     pub(crate) group: GroupFile,

@@ -18,9 +18,14 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
+/// The binary: that of this build, or the one that `UNSPOOL_BIN` names.
+pub(crate) fn binary() -> std::ffi::OsString {
+    std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into())
+}
+
 /// The binary, in `folder`, with no settings of the caller's, on the CPU if it is not told otherwise.
 pub(crate) fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unspool"));
+    let mut command = Command::new(binary());
     command.current_dir(folder).env_remove("UNSPOOL_LOG").env("RUST_BACKTRACE", "1");
     command.env("UNSPOOL_DEVICE", "cpu").env_remove("UNSPOOL_WEIGHTS");
     command

@@ -99,7 +99,7 @@ fn what_is_no_job_of_ours_is_refused() {
     };
     check(
         "sessions import --data-dir sessions --from nowhere",
-        "unspool: nowhere holds no batch job's output: there is no _manifest.json",
+        "unspool: nowhere holds no batch job's output (there is no _manifest.json), and no stream job's snapshots",
     );
     succeed(here, "run --input lambda_reads.fq.gz --what embeddings --model dna --output reads --quiet");
     let done = unspool(here, "sessions import --data-dir sessions --from reads");

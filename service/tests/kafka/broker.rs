@@ -15,7 +15,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::{Header, Headers, Message, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
@@ -169,6 +169,15 @@ impl Broker {
 
     /// All committed records of a topic, each partition's in order, partition by partition.
     pub(crate) fn read(&self, topic: &str) -> Vec<Got> {
+        self.read_as(topic, |message| got_of(message))
+    }
+
+    /// Keys and payloads of [`Broker::read`], as they are.
+    pub(crate) fn read_bytes(&self, topic: &str) -> Vec<(String, Vec<u8>)> {
+        self.read_as(topic, |message| (got_of(message).key, message.payload().unwrap_or_default().to_vec()))
+    }
+
+    fn read_as<T>(&self, topic: &str, take: impl Fn(&BorrowedMessage<'_>) -> T) -> Vec<T> {
         let consumer = self.consumer("test-reads");
         let partitions = self.partitions(topic);
         let mut list = TopicPartitionList::new();
@@ -176,11 +185,11 @@ impl Broker {
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let (mut got, mut ended, until) = (BTreeMap::<i32, Vec<Got>>::new(), 0, Instant::now() + ASK);
+        let (mut got, mut ended, until) = (BTreeMap::<i32, Vec<T>>::new(), 0, Instant::now() + ASK);
         while ended < partitions {
             assert!(Instant::now() < until, "{topic} did not come to its end");
             match consumer.poll(ASK) {
-                Some(Ok(message)) => got.entry(message.partition()).or_default().push(got_of(&message)),
+                Some(Ok(message)) => got.entry(message.partition()).or_default().push(take(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
                 other => assert!(matches!(other, Some(Err(_))), "{topic}: no answer"),
             }

@@ -7,15 +7,25 @@ mod broker;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+#[path = "../it/command.rs"]
+#[expect(dead_code, reason = "shared with the other tests of the binary")]
+mod command;
+#[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod headline;
 #[cfg(test)]
 mod job;
 #[cfg(test)]
 mod modes;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+#[path = "../it/server.rs"]
+#[expect(dead_code, reason = "shared with the other tests of the binary")]
+mod server;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]

@@ -19,8 +19,8 @@ use unspool_proto::v1::{
 
 use crate::{
     broker::{Broker, Sent},
+    command::binary,
     scenarios::{SCORES, Scene},
-    worker::binary,
 };
 
 /// Values of the series.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{broker::Broker, environment, modes, scenarios};
+use crate::{broker::Broker, environment, headline, modes, scenarios};
 
 /// Each scenario is a test on both. What follows a colon is how the embedded broker is known to fail it: a version of it that
 /// passes breaks the test, and the words go.
@@ -58,4 +58,5 @@ on_both! {
     environment::states_move_through_an_object_store,
     environment::outputs_may_be_files,
     environment::a_full_disk_stops_a_job_that_then_goes_on,
+    headline::every_way_gives_the_same_bits,
 }

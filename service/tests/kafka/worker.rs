@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The binary.
-pub(crate) fn binary() -> std::ffi::OsString {
-    std::env::var_os("UNSPOOL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_unspool").into())
+use crate::command::binary;
+
+/// Where processes compute: on the CPU, if the caller does not say otherwise.
+pub(crate) fn device() -> String {
+    std::env::var("UNSPOOL_DEVICE").unwrap_or_else(|_| "cpu".to_owned())
 }
 
 /// A worker.
@@ -40,6 +42,7 @@ impl Worker {
         let log = folder.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).unwrap();
         command.args(arguments).current_dir(folder).env_remove("UNSPOOL_LOG").env("UNSPOOL_THREADS", "1");
+        command.env("UNSPOOL_DEVICE", device());
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let before = std::fs::metadata(&log).unwrap().len() as usize;
         Self { child: command.spawn().unwrap(), log, before }

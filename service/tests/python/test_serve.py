@@ -102,6 +102,9 @@ def test_flight(server):
     told = exchange(client, {"call": "forecast", "horizon": 5}, table)
     assert told.num_rows == 10 and told.column_names == ["index", "id", "step", "quantiles"]
     assert exchange(client, {"call": "embed"}, table)["id"].to_pylist() == ["x", "y"]
+    scored = exchange(client, {"call": "score"}, table)
+    assert scored.num_rows == len(VALUES) + 100 and scored.column_names == ["index", "id", "event", "p_value"]
+    assert scored["p_value"].null_count < 100
     with pytest.raises(pyarrow.lib.ArrowInvalid, match="JSON such as"):
         exchange(client, {"call": "nothing"}, table)
 
