@@ -5,6 +5,7 @@
 //! ```
 
 pub(crate) mod args;
+mod clock;
 mod config;
 mod demo;
 mod figures;
@@ -54,6 +55,7 @@ pub(crate) fn run(args: StreamArgs) -> Result<()> {
     let runtime = runtime.map_err(|source| Error::Io { path: "the runtime".into(), source })?;
     let stop = Cancel::default();
     stop_at_signals(&runtime, &stop)?;
+    clock::watch(&stop);
     let figures = file.run.metrics_listen.map(|address| figures::serve(&runtime, address)).transpose()?;
     let mut watcher = Watcher { view: View::new(args.quiet), figures };
     let progress = work(&job, &model, &stop, &mut watcher)?;

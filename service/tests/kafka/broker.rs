@@ -88,6 +88,11 @@ impl Broker {
         assert!(status.success(), "kafka.sh {command}");
     }
 
+    /// Its process, where it is one.
+    pub(crate) fn id(&self) -> Option<u32> {
+        std::fs::read_to_string(self.dir.join("1/pid")).ok()?.trim().parse().ok()
+    }
+
     /// Kills the broker and starts it again.
     pub(crate) fn restart(&self) {
         self.script("kill");
@@ -197,6 +202,22 @@ impl Broker {
         got.into_values().flatten().collect()
     }
 
+    /// Shows committed records of a topic as they come, key and payload, until it is over.
+    pub(crate) fn follow(&self, topic: &str, over: &dyn Fn() -> bool, take: &mut dyn FnMut(&str, &[u8])) {
+        let consumer = self.consumer("test-follows");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        while !over() {
+            // A broker that is away comes back.
+            let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let key = String::from_utf8_lossy(message.key().unwrap_or_default());
+            take(&key, message.payload().unwrap_or_default());
+        }
+    }
+
     pub(crate) fn partitions(&self, topic: &str) -> i32 {
         let metadata = self.consumer("test-asks").fetch_metadata(Some(topic), ASK).unwrap();
         i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
@@ -258,6 +279,18 @@ pub(crate) struct Writer(BaseProducer);
 impl Writer {
     /// Writes records, in order, and waits until the broker has them.
     pub(crate) fn send(&self, topic: &str, all: &[Sent]) {
+        self.put(topic, all);
+        self.flush();
+    }
+
+    /// Waits until the broker has all records.
+    pub(crate) fn flush(&self) {
+        // A broker that is killed and starts again takes its time.
+        self.0.flush(4 * ASK).unwrap();
+    }
+
+    /// Hands records over, in order.
+    pub(crate) fn put(&self, topic: &str, all: &[Sent]) {
         for sent in all {
             let mut record: BaseRecord<'_, String, String> = BaseRecord::to(topic).partition(sent.partition);
             record.key = sent.key.as_ref();
@@ -271,8 +304,7 @@ impl Writer {
                 record = again;
             }
         }
-        // A broker that is killed and starts again takes its time.
-        self.0.flush(4 * ASK).unwrap();
+        self.0.poll(Duration::ZERO);
     }
 }
 

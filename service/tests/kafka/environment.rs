@@ -216,12 +216,13 @@ pub(crate) fn outputs_may_be_files(broker: &Broker) {
 }
 
 /// A folder that holds little: a file system of its own where this user may mount one.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(dir: PathBuf) -> Option<Self> {
+    pub(crate) fn mount(dir: PathBuf, mb: u32) -> Option<Self> {
         std::fs::create_dir_all(&dir).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(&dir).output();
+        let size = format!("size={mb}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(&dir).output();
         mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
     }
 
@@ -241,7 +242,7 @@ pub(crate) fn a_full_disk_stops_a_job_that_then_goes_on(broker: &Broker) {
     let scene = Scene::new(broker, "full", 2);
     scene.broker.send(scene.input, &events(&mut Numbers(9), 2, (0, 1500)));
     let (job, file) = scene.job("job", "[output]\ngive = 'scores'\n[run]\nsnapshot_interval_ms = 100\n");
-    let small = Small::mount(scene.folder().join(format!("data-{}", job.name)));
+    let small = Small::mount(scene.folder().join(format!("data-{}", job.name)), 2);
     let (mut worker, expected) = match &small {
         Some(_) => (scene.start("full", &[&file]), "the disk is full: free some space"),
         // no file longer than 1 MB

@@ -11,6 +11,8 @@ mod chaos;
 #[expect(dead_code, reason = "shared with the other tests of the binary")]
 mod command;
 #[cfg(test)]
+mod drill;
+#[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod files;
