@@ -5,10 +5,22 @@ mod embed;
 mod forecast;
 mod genomics;
 
-use clap::Subcommand;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand, value_parser};
+use serde_json::Value;
+use unspool_model::{Model, RunOptions};
 
 use self::{anomaly::EvalAnomalyArgs, embed::EvalEmbedArgs, forecast::EvalForecastArgs, genomics::EvalGenomicsArgs};
-use crate::error::Result;
+use crate::{
+    args::DeviceArgs,
+    error::{Error, Result},
+    model,
+    progress::say,
+};
 
 /// What to evaluate.
 #[derive(Debug, Subcommand)]
@@ -58,5 +70,48 @@ pub(crate) fn run(command: EvalCommand) -> Result<()> {
         EvalCommand::Embed(args) => embed::run(&args),
         EvalCommand::Forecast(args) => forecast::run(&args),
         EvalCommand::Genomics(args) => genomics::run(&args),
+    }
+}
+
+/// What every evaluation is told.
+#[derive(Debug, Args)]
+struct CommonArgs {
+    /// Write all figures to this JSON file
+    #[arg(short, long, value_name = "FILE.json")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Threads that compute, on a CPU (default: all cores)
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl CommonArgs {
+    /// Makes the file, now and not after minutes; how the model is to run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    fn begin(&self) -> Result<RunOptions> {
+        self.output.iter().try_for_each(|path| write(path, ""))?;
+        Ok(model::options(self.device, self.threads))
+    }
+
+    /// Writes the figures, if they were asked for.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    fn end(&self, figures: impl FnOnce() -> Value) -> Result<()> {
+        self.output.as_ref().map_or(Ok(()), |path| write(path, &format!("{:#}\n", figures())))
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|source| Error::Io { path: path.into(), source })
+}
+
+/// Says where a model runs that was to run elsewhere.
+fn warn(model: &Model) {
+    if let Some(warning) = model::fell_back(model) {
+        say(&format!("warning: {warning}"));
     }
 }

@@ -1,8 +1,8 @@
 //! `unspool eval anomaly`.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
-use clap::{Args, value_parser};
+use clap::Args;
 use serde_json::{Value, json};
 use unspool_model::Model;
 use unspool_pipelines::eval::{
@@ -10,12 +10,8 @@ use unspool_pipelines::eval::{
     nab::{self, File, PROFILES, PUBLISHED, Scores},
 };
 
-use crate::{
-    args::DeviceArgs,
-    error::{Error, Result},
-    model, print,
-    progress::say,
-};
+use super::{CommonArgs, warn};
+use crate::{error::Result, model, print, progress::say};
 
 /// `unspool eval anomaly`.
 #[derive(Debug, Args)]
@@ -29,14 +25,8 @@ pub(crate) struct EvalAnomalyArgs {
     /// A model's directory, or series-3 or series-1 for a built-in one
     #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
-    /// Write all figures to this JSON file
-    #[arg(short, long, value_name = "FILE.json")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    device: DeviceArgs,
-    /// Threads that compute, on a CPU (default: all cores)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    common: CommonArgs,
 }
 
 /// Scores and prints.
@@ -44,17 +34,8 @@ pub(crate) struct EvalAnomalyArgs {
 /// # Errors
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
-    let io = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| Error::Io { path, source }
-    };
-    if let Some(path) = &args.output {
-        fs::write(path, "").map_err(io(path))?; // now, not after minutes
-    }
-    let model = model::by_name(Some(&args.model), model::options(args.device, args.threads))?;
-    if let Some(warning) = model::fell_back(&model) {
-        say(&format!("warning: {warning}"));
-    }
+    let model = model::by_name(Some(&args.model), args.common.begin()?)?;
+    warn(&model);
     let info = model.info();
     let digest = info.digest.to_string();
     print(&format!(
@@ -82,8 +63,7 @@ pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
         print(&(nab_table("NAB", &scores) + &published()))?;
         figures["nab"] = nab_list(&scores);
     }
-    let Some(path) = &args.output else { return Ok(()) };
-    fs::write(path, format!("{figures:#}\n")).map_err(io(path))
+    args.common.end(|| figures)
 }
 
 fn nab_scores(model: &Model, files: &[File]) -> Result<Vec<Scores>> {

@@ -1,17 +1,13 @@
 //! `unspool eval embed`.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use serde_json::{Value, json};
 use unspool_pipelines::eval::embed::{self, Accuracy, SETS, Set};
 
-use crate::{
-    args::DeviceArgs,
-    error::{Error, Result},
-    model, print,
-    progress::say,
-};
+use super::{CommonArgs, warn};
+use crate::{error::Result, model, print, progress::say};
 
 /// `unspool eval embed`.
 #[derive(Debug, Args)]
@@ -21,14 +17,8 @@ pub(crate) struct EvalEmbedArgs {
     /// A model's directory, or series-3 or series-1 for a built-in one
     #[arg(long, value_name = "NAME|DIR", default_value = "series-3")]
     model: String,
-    /// Write all figures to this JSON file
-    #[arg(short, long, value_name = "FILE.json")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    device: DeviceArgs,
-    /// Threads that compute, on a CPU (default: all cores)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    common: CommonArgs,
 }
 
 /// Probes and prints.
@@ -36,18 +26,9 @@ pub(crate) struct EvalEmbedArgs {
 /// # Errors
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalEmbedArgs) -> Result<()> {
-    let io = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| Error::Io { path, source }
-    };
-    if let Some(path) = &args.output {
-        fs::write(path, "").map_err(io(path))?; // now, not after minutes
-    }
-    let options = model::options(args.device, args.threads);
+    let options = args.common.begin()?;
     let model = model::by_name(Some(&args.model), options)?;
-    if let Some(warning) = model::fell_back(&model) {
-        say(&format!("warning: {warning}"));
-    }
+    warn(&model);
     let random = embed::random_twin(&model, options)?;
     let sets = SETS.iter().map(|name| embed::set(&args.dir, name)).collect::<Result<Vec<Set>, _>>()?;
     let mut table: Vec<Vec<Accuracy>> = vec![];
@@ -59,8 +40,7 @@ pub(crate) fn run(args: &EvalEmbedArgs) -> Result<()> {
         table.push(row);
     }
     print(&text(&sets, &table))?;
-    let Some(path) = &args.output else { return Ok(()) };
-    fs::write(path, format!("{:#}\n", figures(&sets, &table))).map_err(io(path))
+    args.common.end(|| figures(&sets, &table))
 }
 
 /// A row for each kind of features, a column for each set, and the mean of the sets.

@@ -4,13 +4,12 @@ mod json;
 mod text;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     str::FromStr,
     time::Instant,
 };
 
-use clap::{Args, value_parser};
+use clap::Args;
 use unspool_model::Model;
 use unspool_pipelines::eval::{
     self, History, Scored, Task, benchmark,
@@ -18,12 +17,8 @@ use unspool_pipelines::eval::{
     validation::{self, Kind},
 };
 
-use crate::{
-    args::DeviceArgs,
-    error::{Error, Result},
-    model, print,
-    progress::say,
-};
+use super::{CommonArgs, warn};
+use crate::{error::Result, model, print, progress::say};
 
 /// `unspool eval forecast`.
 #[derive(Debug, Args)]
@@ -40,14 +35,8 @@ pub(crate) struct EvalForecastArgs {
     /// Values of each history that a state is fed before it is asked: the last N, or all
     #[arg(long, value_name = "N|all", default_value = "all")]
     history: HistoryArg,
-    /// Write all figures to this JSON file
-    #[arg(short, long, value_name = "FILE.json")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    device: DeviceArgs,
-    /// Threads that compute, on a CPU (default: all cores)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    common: CommonArgs,
     /// No progress
     #[arg(short, long)]
     quiet: bool,
@@ -83,12 +72,9 @@ struct Report {
 /// # Errors
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalForecastArgs) -> Result<()> {
-    if let Some(path) = &args.output {
-        fs::write(path, "").map_err(|source| Error::Io { path: path.clone(), source })?; // now, not after minutes
-    }
-    let model = model::by_name(args.model.as_deref(), model::options(args.device, args.threads))?;
-    if let (Some(warning), false) = (model::fell_back(&model), args.quiet) {
-        say(&format!("warning: {warning}"));
+    let model = model::by_name(args.model.as_deref(), args.common.begin()?)?;
+    if !args.quiet {
+        warn(&model);
     }
     print(&text::head(&model, args.history.0))?;
     let mut report = Report::default();
@@ -100,9 +86,7 @@ pub(crate) fn run(args: &EvalForecastArgs) -> Result<()> {
         report.benchmark = score_benchmark(&model, args, dir)?;
         print(&text::benchmark(&report.benchmark))?;
     }
-    let Some(path) = &args.output else { return Ok(()) };
-    let text = format!("{:#}\n", json::report(&model, args.history.0, &report));
-    fs::write(path, text).map_err(|source| Error::Io { path: path.clone(), source })
+    args.common.end(|| json::report(&model, args.history.0, &report))
 }
 
 fn score_benchmark(model: &Model, args: &EvalForecastArgs, dir: &Path) -> Result<Vec<Scored>> {

@@ -1,6 +1,6 @@
 //! `unspool eval genomics`.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use unspool_pipelines::{
     },
 };
 
+use super::{CommonArgs, warn};
 use crate::{
-    args::DeviceArgs,
     error::{Error, Result},
     model, print,
     progress::say,
@@ -32,14 +32,8 @@ pub(crate) struct EvalGenomicsArgs {
     /// The highest order of the Markov models, for bits per base
     #[arg(long, value_name = "K", default_value_t = MOST_ORDER as u16, value_parser = value_parser!(u16).range(0..=MOST_ORDER as i64))]
     order: u16,
-    /// Write all figures to this JSON file
-    #[arg(short, long, value_name = "FILE.json")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    device: DeviceArgs,
-    /// Threads that compute, on a CPU (default: all cores)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    common: CommonArgs,
 }
 
 /// Measures and prints.
@@ -47,15 +41,8 @@ pub(crate) struct EvalGenomicsArgs {
 /// # Errors
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
-    let io = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| Error::Io { path, source }
-    };
     let tasks = tasks(&args.tasks)?;
-    if let Some(path) = &args.output {
-        fs::write(path, "").map_err(io(path))?; // now, not after minutes
-    }
-    let options = model::options(args.device, args.threads);
+    let options = args.common.begin()?;
     let named = Some(args.model.as_str()).filter(|name| *name != "none");
     let model = named.map(|name| model::reader_by_name(name, options)).transpose()?;
     // A model that reads whole windows tells no next base, and its twin would be one too.
@@ -63,9 +50,7 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
         Some(Reader::Carried(model)) => Some(&**model),
         _ => None,
     };
-    if let Some(warning) = carried.and_then(model::fell_back) {
-        say(&format!("warning: {warning}"));
-    }
+    carried.into_iter().for_each(warn);
     let random = carried.map(|model| random_twin(model, options)).transpose()?;
     let bits = bits_per_base(&args.dir, carried, args.order.into())?;
     print(&bits_text(&bits))?;
@@ -81,8 +66,7 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
     if !table.is_empty() {
         print(&text(&table, &models))?;
     }
-    let Some(path) = &args.output else { return Ok(()) };
-    fs::write(path, format!("{:#}\n", figures(&bits, &table, &models))).map_err(io(path))
+    args.common.end(|| figures(&bits, &table, &models))
 }
 
 /// The tasks by their names.
