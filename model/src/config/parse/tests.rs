@@ -174,11 +174,12 @@ fn what_is_written_reads_back() {
     assert_eq!(error.to_string(), "an MLP cannot be written to a config.json of transformers");
 }
 
+fn check(text: &str, expected: &str) {
+    assert_eq!(parsed(text).unwrap_err().to_string(), format!("config.json: {expected}"), "{text}");
+}
+
 #[test]
-fn bad_files_are_refused_by_name() {
-    let check = |text: &str, expected: &str| {
-        assert_eq!(parsed(text).unwrap_err().to_string(), format!("config.json: {expected}"), "{text}");
-    };
+fn bad_files_are_refused() {
     check("", "not valid JSON: EOF while parsing a value at line 1 column 0");
     check("{", "not valid JSON: EOF while parsing an object at line 1 column 1");
     check("[]", "expected a JSON object, found a list");
@@ -193,85 +194,82 @@ fn bad_files_are_refused_by_name() {
         "a Caduceus model reads whole windows, both ways: it cannot carry a state, stream, score or forecast; \
          `unspool embed --pool mean` or `--pool window:N` runs it",
     );
-    let (mamba, original) = (r#"{"model_type": "mamba", "hidden_size": 32"#, r#"{"d_model": 32, "n_layer": 1"#);
-    let mamba2 =
-        r#"{"model_type": "mamba2", "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 8, "head_dim": 8"#;
-    let cases = [
-        (r#"{"model_type": "mamba""#, "", "'hidden_size' is missing: expected a whole number from 1 to 1048576"),
-        (mamba, "", "'num_hidden_layers' is missing: expected a whole number from 1 to 4096"),
-        (mamba, r#", "num_hidden_layers": 0"#, "'num_hidden_layers': expected a whole number from 1 to 4096, found 0"),
-        (
-            mamba,
-            r#", "num_hidden_layers": -1"#,
-            "'num_hidden_layers': expected a whole number from 1 to 4096, found -1",
-        ),
-        (mamba, r#", "state_size": 1e99"#, "'state_size': expected a whole number from 1 to 4096, found 1e+99"),
-        (mamba, r#", "state_size": 16.5"#, "'state_size': expected a whole number from 1 to 4096, found 16.5"),
-        (
-            mamba,
-            r#", "expand": Infinity"#,
-            r#"'expand': expected a number greater than 0, found {"__float__":"Infinity"}"#,
-        ),
-        (mamba, r#", "expand": 1e-9"#, "'expand': the inner width 0.000000032 = expand * 32 is not from 1 to 1048576"),
-        (mamba, r#", "expand": 1e9"#, "'expand': the inner width 32000000000 = expand * 32 is not from 1 to 1048576"),
-        (
-            mamba,
-            r#", "time_step_rank": "many""#,
-            r#"'time_step_rank': expected a whole number or "auto", found "many""#,
-        ),
-        (mamba, r#", "hidden_act": "gelu""#, r#"'hidden_act': expected "silu", found "gelu""#),
-        (
-            mamba,
-            r#", "num_hidden_layers": 1, "vocab_size": "x""#,
-            "'vocab_size': expected a whole number from 0 to 268435456, found \"x\"",
-        ),
-        (
-            original,
-            r#", "attn_layer_idx": [9, 18]"#,
-            "'attn_layer_idx': layers 9, 18 are attention layers, which are not supported",
-        ),
-        (original, r#", "ssm_cfg": []"#, "'ssm_cfg': expected an object, found []"),
-        (
-            original,
-            r#", "ssm_cfg": {"layer": "Mamba3"}"#,
-            r#"'ssm_cfg.layer' "Mamba3" is not supported; expected "Mamba1" or "Mamba2""#,
-        ),
-        (original, r#", "ssm_cfg": {"bias": 1}"#, "'ssm_cfg.bias': expected true or false, found 1"),
-        (
-            original,
-            r#", "ssm_cfg": {"layer": "Mamba2", "d_ssm": 48}"#,
-            "'ssm_cfg.d_ssm' is 48, but the inner width is 64: a mixer that is partly an MLP is not supported",
-        ),
-        (
-            original,
-            r#", "ssm_cfg": {"layer": "Mamba2", "headdim": 60}"#,
-            "1 heads of 60 channels do not make up the inner width 64",
-        ),
-        (
-            original,
-            r#", "ssm_cfg": {"layer": "Mamba2", "ngroups": 2}"#,
-            "1 heads cannot be shared out evenly among 2 groups",
-        ),
-        (mamba2, r#", "num_heads": 9"#, "9 heads of 8 channels do not make up the inner width 64"),
-        (
-            mamba2,
-            r#", "time_step_limit": [1, 0]"#,
-            "'time_step_limit': expected two numbers, 0 <= low <= high, found [1,0]",
-        ),
-        (
-            mamba2,
-            r#", "time_step_limit": [NaN, 1]"#,
-            "'time_step_limit': expected two numbers, 0 <= low <= high, found [{\"__float__\":\"NaN\"},1]",
-        ),
-        (mamba2, r#", "layer_norm_epsilon": 0"#, "'layer_norm_epsilon': expected a number greater than 0, found 0"),
-    ];
-    for (begin, key, expected) in cases {
-        check(&format!("{begin}{key}}}"), expected);
-    }
     let deep = "[".repeat(100_000);
     assert!(parsed(&deep).unwrap_err().to_string().contains("recursion limit exceeded"));
     let error = parsed(r#"{"d_model": 32, "n_layer": 1, "ssm_cfg": {"d_stat": 8}}"#).unwrap_err().to_string();
     assert!(error.starts_with("config.json: 'ssm_cfg.d_stat' is not known; known are layer, d_state,"), "{error}");
+}
+
+/// How files begin: of `mamba`, of the original package, of `mamba2`.
+const MAMBA: &str = r#"{"model_type": "mamba", "hidden_size": 32"#;
+const ORIGINAL: &str = r#"{"d_model": 32, "n_layer": 1"#;
+const MAMBA2: &str =
+    r#"{"model_type": "mamba2", "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 8, "head_dim": 8"#;
+
+/// How a file begins and goes on, and what is wrong with it.
+const BAD_FIELDS: &[(&str, &str, &str)] = &[
+    (r#"{"model_type": "mamba""#, "", "'hidden_size' is missing: expected a whole number from 1 to 1048576"),
+    (MAMBA, "", "'num_hidden_layers' is missing: expected a whole number from 1 to 4096"),
+    (MAMBA, r#", "num_hidden_layers": 0"#, "'num_hidden_layers': expected a whole number from 1 to 4096, found 0"),
+    (MAMBA, r#", "num_hidden_layers": -1"#, "'num_hidden_layers': expected a whole number from 1 to 4096, found -1"),
+    (MAMBA, r#", "state_size": 1e99"#, "'state_size': expected a whole number from 1 to 4096, found 1e+99"),
+    (MAMBA, r#", "state_size": 16.5"#, "'state_size': expected a whole number from 1 to 4096, found 16.5"),
+    (MAMBA, r#", "expand": Infinity"#, r#"'expand': expected a number greater than 0, found {"__float__":"Infinity"}"#),
+    (MAMBA, r#", "expand": 1e-9"#, "'expand': the inner width 0.000000032 = expand * 32 is not from 1 to 1048576"),
+    (MAMBA, r#", "expand": 1e9"#, "'expand': the inner width 32000000000 = expand * 32 is not from 1 to 1048576"),
+    (MAMBA, r#", "time_step_rank": "many""#, r#"'time_step_rank': expected a whole number or "auto", found "many""#),
+    (MAMBA, r#", "hidden_act": "gelu""#, r#"'hidden_act': expected "silu", found "gelu""#),
+    (
+        MAMBA,
+        r#", "num_hidden_layers": 1, "vocab_size": "x""#,
+        "'vocab_size': expected a whole number from 0 to 268435456, found \"x\"",
+    ),
+    (
+        ORIGINAL,
+        r#", "attn_layer_idx": [9, 18]"#,
+        "'attn_layer_idx': layers 9, 18 are attention layers, which are not supported",
+    ),
+    (ORIGINAL, r#", "ssm_cfg": []"#, "'ssm_cfg': expected an object, found []"),
+    (
+        ORIGINAL,
+        r#", "ssm_cfg": {"layer": "Mamba3"}"#,
+        r#"'ssm_cfg.layer' "Mamba3" is not supported; expected "Mamba1" or "Mamba2""#,
+    ),
+    (ORIGINAL, r#", "ssm_cfg": {"bias": 1}"#, "'ssm_cfg.bias': expected true or false, found 1"),
+    (
+        ORIGINAL,
+        r#", "ssm_cfg": {"layer": "Mamba2", "d_ssm": 48}"#,
+        "'ssm_cfg.d_ssm' is 48, but the inner width is 64: a mixer that is partly an MLP is not supported",
+    ),
+    (
+        ORIGINAL,
+        r#", "ssm_cfg": {"layer": "Mamba2", "headdim": 60}"#,
+        "1 heads of 60 channels do not make up the inner width 64",
+    ),
+    (
+        ORIGINAL,
+        r#", "ssm_cfg": {"layer": "Mamba2", "ngroups": 2}"#,
+        "1 heads cannot be shared out evenly among 2 groups",
+    ),
+    (MAMBA2, r#", "num_heads": 9"#, "9 heads of 8 channels do not make up the inner width 64"),
+    (
+        MAMBA2,
+        r#", "time_step_limit": [1, 0]"#,
+        "'time_step_limit': expected two numbers, 0 <= low <= high, found [1,0]",
+    ),
+    (
+        MAMBA2,
+        r#", "time_step_limit": [NaN, 1]"#,
+        "'time_step_limit': expected two numbers, 0 <= low <= high, found [{\"__float__\":\"NaN\"},1]",
+    ),
+    (MAMBA2, r#", "layer_norm_epsilon": 0"#, "'layer_norm_epsilon': expected a number greater than 0, found 0"),
+];
+
+#[test]
+fn bad_fields_are_refused_by_name() {
+    for (begin, key, expected) in BAD_FIELDS {
+        check(&format!("{begin}{key}}}"), expected);
+    }
 }
 
 #[test]
