@@ -2,6 +2,14 @@
 //!
 //! Letters, everywhere: `b` sequences, `l` length, `t` tokens of all sequences together, `d` model width, `d_in` inner
 //! width, `n` state size, `k` convolution width, `r` rank of dt.
+//!
+//! **Nouns.** A [`Model`] is a checkpoint that runs: weights, a front end that turns events (bases, values) into rows, heads that turn rows into answers. A [`State`] is all that is remembered
+//! of one sequence. An [`encoder::Encoder`] moves packed sequences and their states on. A *route* names where and how numbers are computed; a [`Digest`] names the model.
+//!
+//! **Invariants.** Any cut of a sequence into calls, and any company in a batch, gives the same bits along one route. A state has a fixed size; its bytes are versioned, checksummed and bound to the model's digest.
+//! No async, no Arrow, no I/O but weights. [`conformance`] holds the laws for every encoder.
+//!
+//! **Where to start.** `encoder.rs` (the trait), `reference.rs` (the recurrence, readable), `cpu.rs` (the same, fast), `model.rs` (what callers use), `state.rs`, `series.rs` (patches, scaling, quantiles).
 
 pub mod backward;
 mod blocks;

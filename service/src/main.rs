@@ -1,4 +1,7 @@
 //! The binary `unspool`: what was typed becomes a job that runs; errors become one line and an exit code.
+//!
+//! `args` holds the commands; each has a module, which turns what was typed (and a job's file) into one validated form and hands that to `unspool-pipelines`. `serve` is the server: `serve/config.rs` is what it runs on,
+//! `serve/app.rs` what its calls share. Nothing is computed here, and nothing else in the project knows clap, our protobuf or how logs are set up. Start reading at `args.rs`, `run.rs` (the commands over files) and `serve.rs`.
 
 mod args;
 mod batch;
