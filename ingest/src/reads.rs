@@ -201,14 +201,6 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Threaded> {
     Ok(Threaded::spawn(decoder, &path.display().to_string(), BATCHES_AHEAD))
 }
 
-/// The first bytes of a file after decompression: what [`sniff`] and its like look at. Empty for an empty file.
-///
-/// # Errors
-/// When the file cannot be opened or its first block is damaged.
-pub fn first_bytes(path: &Path) -> Result<Vec<u8>> {
-    Ok(Input::open(path, 0)?.fill()?.to_vec())
-}
-
 /// The blocking reader behind [`open`].
 ///
 /// # Errors

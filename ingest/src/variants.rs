@@ -73,7 +73,7 @@ pub enum VariantFormat {
 
 /// The format of a file by its first bytes after decompression; `None` when it is none of them.
 #[must_use]
-pub fn sniff(first: &[u8]) -> Option<VariantFormat> {
+pub(crate) fn sniff(first: &[u8]) -> Option<VariantFormat> {
     match first {
         [b'B', b'C', b'F', 2, ..] => Some(VariantFormat::Bcf),
         _ if first.starts_with(b"##fileformat=VCF") => Some(VariantFormat::Vcf),

@@ -156,7 +156,7 @@ impl<T: Real> CpuBackbone<T> {
     ///
     /// # Errors
     /// When a token is outside the vocabulary, or the lengths do not fit.
-    pub fn forward_packed(&self, batch: &Packed<'_>) -> Result<(Vec<T>, Tape<T>)> {
+    pub(crate) fn forward_packed(&self, batch: &Packed<'_>) -> Result<(Vec<T>, Tape<T>)> {
         let (hidden, mut tape) = self.forward_rows(self.embedded(&batch.input)?, batch.offsets)?;
         if let Input::Tokens(tokens) = batch.input {
             tape.tokens = tokens.to_vec();
@@ -205,7 +205,7 @@ impl Trainable for CpuBackbone {
 ///
 /// # Errors
 /// Says what it is.
-pub fn trainable(config: &Config) -> Result<()> {
+pub(crate) fn trainable(config: &Config) -> Result<()> {
     let what = match config.mixer {
         MixerConfig::Mamba2 { .. } => "Mamba-2 mixers",
         MixerConfig::Mamba1 { bcdt_norm_eps: Some(_), .. } => "norms on dt, B and C (Falcon-Mamba)",

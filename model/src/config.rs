@@ -196,7 +196,7 @@ impl MixerConfig {
     }
 
     /// Values of one layer's h: `[d_in, n]`, or `[heads, head_dim, n]`.
-    pub fn h_len(&self) -> usize {
+    pub(crate) fn h_len(&self) -> usize {
         self.d_in() * self.n()
     }
 }

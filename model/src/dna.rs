@@ -11,7 +11,7 @@ pub const VOCAB: usize = 16;
 /// The bases, in the order of their tokens.
 pub const BASES: [u8; 4] = *b"ACGT";
 /// The token of the first of [`BASES`]; the others follow it.
-pub const FIRST_BASE: usize = 7;
+pub(crate) const FIRST_BASE: usize = 7;
 /// The token that a classifier speaks after: `[CLS]`.
 pub const CLS: u32 = 0;
 /// The token of a base that stands for any other.

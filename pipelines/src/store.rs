@@ -140,11 +140,6 @@ impl Store {
         index.get(sid).map(index::Session::info).ok_or_else(|| Error::Unknown(key.clone()))
     }
 
-    /// Brings states up ahead of their use, so that a batch need not wait for the disk.
-    pub fn prefetch(&self, keys: &[&Key], now: Time) {
-        let _ = self.shared.peek(keys, now);
-    }
-
     /// Quantiles of the next `horizon` values of each session, as [`unspool_model::Model::forecast`] gives them; the sessions do not
     /// move. The results come in the order of the keys.
     pub fn forecast(&self, keys: &[&Key], horizon: usize, now: Time) -> Vec<Result<Forecast>> {

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What the fresh state is fed.
-pub const FRESH: usize = 4096;
+pub(crate) const FRESH: usize = 4096;
 /// Positions of the forecasts, in values: every so many, a prime, so that they fall on all places of a patch.
 const EVERY: usize = 701;
 /// Bounds of the bands of positions.

@@ -53,7 +53,7 @@ pub struct File {
 impl File {
     /// Rows at the start that no detector is scored on: 15 %, of the first 5,000 at most.
     #[must_use]
-    pub fn probation(&self) -> usize {
+    pub(crate) fn probation(&self) -> usize {
         self.values.len().min(5000) * 15 / 100
     }
 }

@@ -195,7 +195,7 @@ impl Series {
 
     /// The time of the last row.
     #[must_use]
-    pub fn last_time(&self) -> Option<i64> {
+    pub(crate) fn last_time(&self) -> Option<i64> {
         self.times.back().copied()
     }
 

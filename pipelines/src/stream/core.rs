@@ -109,7 +109,7 @@ impl Core {
 
     /// Series that are new go on from where a batch job left them.
     #[must_use]
-    pub fn begun_with(mut self, seed: Option<&Arc<Seed>>) -> Self {
+    pub(crate) fn begun_with(mut self, seed: Option<&Arc<Seed>>) -> Self {
         seed.into_iter().for_each(|seed| self.states.begin_with(seed));
         self
     }
@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// A partition went.
-    pub fn drop_partition(&mut self, partition: i32) {
+    pub(crate) fn drop_partition(&mut self, partition: i32) {
         self.parts.remove(&partition);
         self.states.drop_partition(partition);
     }
@@ -164,7 +164,7 @@ impl Core {
 
     /// Whether a partition is still replaying what was committed before.
     #[must_use]
-    pub fn replays(&self, partition: i32) -> bool {
+    pub(crate) fn replays(&self, partition: i32) -> bool {
         self.parts.get(&partition).is_some_and(|part| part.next < part.emit_from)
     }
 
@@ -254,7 +254,7 @@ impl Core {
     ///
     /// # Errors
     /// When an earlier one was refused by the disk.
-    pub fn begin_snapshot(&mut self, partition: i32, snapshots: &Snapshots) -> Result<()> {
+    pub(crate) fn begin_snapshot(&mut self, partition: i32, snapshots: &Snapshots) -> Result<()> {
         self.settle(false)?;
         let Some(part) = self.parts.get(&partition) else { return Ok(()) };
         let (next, time, identity) = (part.next, part.time.clone(), snapshots.identity().to_owned());
@@ -273,7 +273,7 @@ impl Core {
     ///
     /// # Errors
     /// When the disk refused one of them.
-    pub fn snapshots_done(&mut self, wait: bool) -> Result<Vec<(i32, i64)>> {
+    pub(crate) fn snapshots_done(&mut self, wait: bool) -> Result<Vec<(i32, i64)>> {
         self.settle(wait)?;
         Ok(std::mem::take(&mut self.saved))
     }

@@ -180,7 +180,7 @@ impl StreamJob {
 
     /// The topic of the marks where idle partitions were flushed.
     #[must_use]
-    pub fn flush_topic(&self) -> String {
+    pub(crate) fn flush_topic(&self) -> String {
         format!("{}-flushes", self.group.name)
     }
 
@@ -213,7 +213,7 @@ impl StreamJob {
 
     /// How outputs are written.
     #[must_use]
-    pub fn renderer(&self) -> Renderer {
+    pub(crate) fn renderer(&self) -> Renderer {
         Renderer { time: self.fields.time_kind(), binary: self.output.binary }
     }
 }

@@ -113,7 +113,7 @@ impl States {
     }
 
     /// A partition went: its states are forgotten here.
-    pub fn drop_partition(&mut self, partition: i32) {
+    pub(crate) fn drop_partition(&mut self, partition: i32) {
         if self.parts.remove(&partition).is_some() {
             self.recent.retain(|_, (of, _)| *of != partition);
         }
@@ -132,7 +132,7 @@ impl States {
     ///
     /// # Errors
     /// When the disk or the model refuses.
-    pub fn take_all(&mut self, all: &[(i32, Arc<str>)]) -> Result<Vec<Entry>> {
+    pub(crate) fn take_all(&mut self, all: &[(i32, Arc<str>)]) -> Result<Vec<Entry>> {
         let mut taken: Vec<Option<Entry>> = all.iter().map(|(of, series)| self.take_live(*of, series)).collect();
         let (mut raised, mut new) = (vec![], vec![]);
         for ((entry, (partition, series)), at) in taken.iter().zip(all).zip(0..) {
