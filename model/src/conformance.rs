@@ -1,6 +1,9 @@
 //! What every [`Encoder`] must do, as a suite that each implementation's tests call.
 
-use crate::encoder::{BackboneState, Encoder, Input, Packed};
+use crate::{
+    Pooled,
+    encoder::{BackboneState, Encoder, Input, Packed, PooledSpan, through},
+};
 
 /// Checks the laws for one encoder of tokens, to the bit:
 ///
@@ -8,6 +11,7 @@ use crate::encoder::{BackboneState, Encoder, Input, Packed};
 ///   every layer and the same states; at each cut the state may be cloned, or exported and imported;
 /// - **batch law**: batch-mates, their lengths and their order change nothing;
 /// - a peek gives a call's rows, and moves no state;
+/// - pools, and a head's outputs, are those of a call's rows;
 /// - a refused call moves no state.
 ///
 /// `seed` chooses tokens, lengths and cuts.
@@ -37,7 +41,72 @@ pub fn check(encoder: &dyn Encoder, seed: u64) {
     for count in [1, 3, 200] {
         peeks(encoder, &mut draw, count);
     }
+    for tap in [encoder.config().layers, draw.below(encoder.config().layers as u64) as usize] {
+        pools(encoder, &mut draw, (&sequences, tap));
+    }
+    head(encoder, &mut draw, &sequences);
     refusals(encoder);
+}
+
+/// Spans anywhere, overlapping ones and empty ones too, in two calls one after the other.
+fn pools(encoder: &dyn Encoder, draw: &mut Draw, (sequences, tap): (&[Vec<u32>], usize)) {
+    let (d, (tokens, offsets)) = (encoder.config().d, packed(sequences));
+    let batch = Packed { input: Input::Tokens(&tokens), offsets: &offsets };
+    let mut states: Vec<BackboneState> = sequences.iter().map(|_| encoder.fresh()).collect();
+    let mut others = states.clone();
+    let mut spans: Vec<PooledSpan> = vec![];
+    for call in 0..2 {
+        let rows =
+            encoder.encode(&batch, &mut states.iter_mut().collect::<Vec<_>>(), &[tap]).expect("encodes").remove(0);
+        if call == 0 {
+            spans.extend((0..4 * sequences.len()).map(|_| PooledSpan { rows: 0..0, pooled: Pooled::new(d) }));
+        }
+        let mut expected = spans.iter().map(|span| span.pooled.clone()).collect::<Vec<_>>();
+        for (i, (span, expected)) in spans.iter_mut().zip(&mut expected).enumerate() {
+            let (first, last) = (offsets[i / 4], offsets[i / 4 + 1]);
+            let from = first + draw.below((last - first) as u64) as usize;
+            span.rows =
+                if i % 4 == 0 { first..last } else { from..from + draw.below((last - from + 1) as u64) as usize };
+            expected.push(&rows[span.rows.start * d..span.rows.end * d]);
+        }
+        let mut each: Vec<&mut BackboneState> = others.iter_mut().collect();
+        encoder.encode_pooled(&batch, &mut each, tap, &mut spans).expect("encodes");
+        for (span, expected) in spans.iter().zip(&expected) {
+            assert!(span.pooled.has_bits_of(expected), "a pool of rows {:?}, tap {tap}, call {call}", span.rows);
+        }
+    }
+    let mut across = [PooledSpan { rows: offsets[3]..offsets[5], pooled: Pooled::new(d) }];
+    let mut each: Vec<&mut BackboneState> = others.iter_mut().collect();
+    assert!(encoder.encode_pooled(&batch, &mut each, tap, &mut across).is_err(), "a span of two sequences");
+}
+
+fn head(encoder: &dyn Encoder, draw: &mut Draw, sequences: &[Vec<u32>]) {
+    let (d, layers, (tokens, offsets)) = (encoder.config().d, encoder.config().layers, packed(sequences));
+    let batch = Packed { input: Input::Tokens(&tokens), offsets: &offsets };
+    let mut states: Vec<BackboneState> = sequences.iter().map(|_| encoder.fresh()).collect();
+    let mut others = states.clone();
+    let head: Vec<[f64; 4]> =
+        (0..d).map(|_| std::array::from_fn(|_| f64::from(draw.below(1 << 24) as f32 / 8_388_608.0 - 1.0))).collect();
+    let rows =
+        encoder.encode(&batch, &mut states.iter_mut().collect::<Vec<_>>(), &[layers]).expect("encodes").remove(0);
+    let mut found = vec![vec![]; sequences.len()];
+    let mut each: Vec<&mut BackboneState> = others.iter_mut().collect();
+    let mut take =
+        |sequence: usize, rows: &[[f64; 4]]| found[sequence].extend(rows.as_flattened().iter().map(|v| v.to_bits()));
+    encoder.encode_through(&batch, &mut each, &head, &mut take).expect("encodes");
+    for (i, found) in found.iter().enumerate() {
+        let rows = rows[offsets[i] * d..offsets[i + 1] * d].chunks_exact(d);
+        let expected: Vec<u64> = rows.flat_map(|row| through(row, &head)).map(f64::to_bits).collect();
+        assert!(*found == expected, "a head's outputs for {} tokens", sequences[i].len());
+    }
+    assert!(encoder.encode_through(&batch, &mut each, &head[1..], &mut |_, _| ()).is_err(), "a narrow head");
+}
+
+/// All tokens, and where each sequence begins.
+fn packed(sequences: &[Vec<u32>]) -> (Vec<u32>, Vec<usize>) {
+    let mut offsets = vec![0];
+    sequences.iter().for_each(|sequence| offsets.push(offsets[offsets.len() - 1] + sequence.len()));
+    (sequences.concat(), offsets)
 }
 
 /// One token each, or none, of sequences that stand anywhere: shown, shown again, then taken in.

@@ -15,6 +15,7 @@ mod lane;
 mod layer;
 mod mamba1;
 mod mamba2;
+mod outlet;
 mod plan;
 mod pool;
 
@@ -31,13 +32,14 @@ pub(crate) use self::pool::Resident;
 use self::{
     lane::{Lanes, Rows},
     layer::Layer,
+    outlet::{Ask, Outlets},
     pool::Pool,
 };
 use crate::{
     Error, Result,
     config::{Config, NormKind},
     device::{Device, RunOptions, Weights},
-    encoder::{BackboneState, Encoder, Packed, Place, Route},
+    encoder::{BackboneState, Encoder, Packed, Place, PooledSpan, Route, check_head},
     weights::{self, Backbone},
 };
 
@@ -49,6 +51,7 @@ pub struct CudaEncoder {
     net: Net,
     pool: Arc<Pool>,
     lanes: Mutex<Lanes>,
+    outlets: Outlets,
 }
 
 /// The weights on the card.
@@ -63,9 +66,6 @@ struct Net {
     kind: Type,
     d: usize,
 }
-
-/// Is given the number of a sequence, a range of its rows, and these, `[taps][l, d]`.
-type TakeRange<'a> = dyn FnMut(usize, Range<usize>, &[&[f32]]) + 'a;
 
 impl CudaEncoder {
     /// Takes a backbone to the card that `options.device` names.
@@ -89,11 +89,12 @@ impl CudaEncoder {
         let note = (!rows.tuned).then(|| {
             format!("no tuned kernels for this model's shape on a card of compute capability {capability}: the general ones compute")
         });
+        let outlets = Outlets::new(&gpu);
         let mut lanes = Lanes::new(&gpu, config, &net, rows)?;
         let pool = Arc::new(Pool::new(Arc::clone(&gpu), config, options.pool_bytes)?);
         net.settle(&gpu, pool.layers(config.layers))?;
         net.stack.as_ref().map_or(Ok(()), |stack| lanes.stack(stack))?;
-        Ok(Self { config: config.clone(), route, note, net, pool, lanes: Mutex::new(lanes) })
+        Ok(Self { config: config.clone(), route, note, net, pool, lanes: Mutex::new(lanes), outlets })
     }
 
     /// States that fit on the card.
@@ -112,22 +113,17 @@ impl CudaEncoder {
         resident.ok_or_else(|| Error::Input("a state of another encoder: restore it from its bytes".into()))
     }
 
-    /// Runs all sequences, as many at once as the pool has slots for. Who does not peek has the states for itself. `take` as in
-    /// [`Encoder::encode_to`], with the range of the sequence's rows.
-    fn run_all(
+    /// Runs all sequences, as many at once as the pool has slots for. Who does not peek has the states for itself.
+    fn run_all<'s>(
         &self,
         batch: &Packed<'_>,
-        states: &[&BackboneState],
-        (taps, peeks): (&[usize], bool),
-        take: &mut TakeRange<'_>,
+        states: impl IntoIterator<Item = &'s BackboneState>,
+        (peeks, ask): (bool, &mut Ask<'_>),
     ) -> Result<()> {
-        batch.check_layout(&self.config, states.len(), taps)?;
-        let residents = states.iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
+        let residents = states.into_iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
         let at_once = self.pool.slots();
         for (i, residents) in residents.chunks(at_once).enumerate() {
-            let first = i * at_once;
-            let mut take = |part: &plan::Part, rows: &[&[f32]]| take(first + part.sequence, part.rows.clone(), rows);
-            self.run((batch, first), residents, (taps, peeks), &mut take)?;
+            self.run((batch, i * at_once), residents, (peeks, ask))?;
         }
         Ok(())
     }
@@ -141,10 +137,11 @@ impl CudaEncoder {
     ) -> Result<Vec<Vec<f32>>> {
         let (d, t) = (self.config.d, batch.check_layout(&self.config, states.len(), taps)?);
         let mut outputs = vec![vec![0.0; t * d]; taps.len()];
-        self.run_all(batch, states, (taps, peeks), &mut |sequence, range, rows| {
+        let mut take = |sequence: usize, range: Range<usize>, rows: &[&[f32]]| {
             let at = (batch.offsets[sequence] + range.start) * d;
             outputs.iter_mut().zip(rows).for_each(|(to, rows)| to[at..at + rows.len()].copy_from_slice(rows));
-        })?;
+        };
+        self.run_all(batch, states.iter().copied(), (peeks, &mut Ask::Rows(taps, &mut take)))?;
         Ok(outputs)
     }
 
@@ -153,8 +150,7 @@ impl CudaEncoder {
         &self,
         (batch, first): (&Packed<'_>, usize),
         residents: &[&Resident],
-        (taps, peeks): (&[usize], bool),
-        take: &mut lane::Take<'_>,
+        (peeks, ask): (bool, &mut Ask<'_>),
     ) -> Result<()> {
         let mut lanes = self.lanes();
         let offsets = &batch.offsets[first..=first + residents.len()];
@@ -181,7 +177,7 @@ impl CudaEncoder {
             let each = wave.parts.iter().map(|part| Run { len: part.rows.len(), slot: slots[part.sequence] });
             Ok(each.collect())
         };
-        let call = &mut lane::Call { input: batch.input, starts: offsets, runs, taps, peeks, take };
+        let call = &mut lane::Call { input: batch.input, first, starts: offsets, runs, peeks, ask };
         if let Err(error) = lanes.run(&self.net, &waves, call) {
             // Nobody knows how far they came.
             taken.iter().for_each(|resident| resident.lose(&error.to_string()));
@@ -234,8 +230,37 @@ impl Encoder for CudaEncoder {
         taps: &[usize],
         take: &mut dyn FnMut(usize, &[&[f32]]),
     ) -> Result<()> {
-        let states: Vec<&BackboneState> = states.iter().map(|state| &**state).collect();
-        self.run_all(batch, &states, (taps, false), &mut |sequence, _, rows| take(sequence, rows))
+        batch.check_layout(&self.config, states.len(), taps)?;
+        let mut take = |sequence: usize, _: Range<usize>, rows: &[&[f32]]| take(sequence, rows);
+        self.run_all(batch, states.iter().map(|state| &**state), (false, &mut Ask::Rows(taps, &mut take)))
+    }
+
+    fn encode_pooled(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        tap: usize,
+        spans: &mut [PooledSpan],
+    ) -> Result<()> {
+        batch.check_layout(&self.config, states.len(), &[tap])?;
+        spans.iter().try_for_each(|span| span.check(batch.offsets, self.config.d))?;
+        self.outlets.pool((spans, self.config.d), |spans| {
+            self.run_all(batch, states.iter().map(|state| &**state), (false, &mut Ask::Pooled(tap, spans)))
+        })
+    }
+
+    fn encode_through(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        head: &[[f64; 4]],
+        take: &mut dyn FnMut(usize, &[[f64; 4]]),
+    ) -> Result<()> {
+        batch.check_layout(&self.config, states.len(), &[])?;
+        check_head(head, &self.config)?;
+        self.outlets.head(head, |head| {
+            self.run_all(batch, states.iter().map(|state| &**state), (false, &mut Ask::Through(head, take)))
+        })
     }
 
     fn peek(&self, batch: &Packed<'_>, states: &[&BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {

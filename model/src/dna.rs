@@ -16,6 +16,8 @@ pub(crate) const FIRST_BASE: usize = 7;
 pub const CLS: u32 = 0;
 /// The token of a base that stands for any other.
 pub(crate) const N: u8 = 11;
+/// Bases that are looked at together.
+const RUN: usize = 1024;
 /// Not a base.
 const NONE: u8 = u8::MAX;
 
@@ -51,11 +53,8 @@ pub struct BadBase {
 /// # Errors
 /// At the first byte that is no base: gaps (`-`, `.`, `*`) and amino acids are refused rather than guessed at.
 pub fn tokens(bases: &[u8]) -> Result<Vec<u32>, BadBase> {
-    let token = |(at, &byte): (usize, &u8)| match TABLE[byte as usize] {
-        NONE => Err(BadBase { at, byte }),
-        token => Ok(u32::from(token)),
-    };
-    bases.iter().enumerate().map(token).collect()
+    check(bases)?;
+    Ok(bases.iter().map(|&byte| u32::from(TABLE[byte as usize])).collect())
 }
 
 /// The place of a token among [`BASES`]; `None` of any other token.
@@ -82,8 +81,15 @@ pub fn reverse_complement(tokens: &mut [u32]) {
 /// # Errors
 /// As [`tokens`].
 pub fn check(bases: &[u8]) -> Result<(), BadBase> {
-    let bad = bases.iter().position(|byte| TABLE[*byte as usize] == NONE);
-    bad.map_or(Ok(()), |at| Err(BadBase { at, byte: bases[at] }))
+    // Run by run, so that no base is waited for.
+    let is_none = |byte: &u8| TABLE[*byte as usize] == NONE;
+    for (run, start) in bases.chunks(RUN).zip((0..).step_by(RUN)) {
+        if run.iter().fold(false, |any, byte| any | is_none(byte)) {
+            let at = start + run.iter().position(is_none).unwrap_or(0);
+            return Err(BadBase { at, byte: bases[at] });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

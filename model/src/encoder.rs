@@ -1,9 +1,9 @@
 //! The third trait of the flow: packed sequences and their states to hidden rows, and the states moved on.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::{
-    Error, Result,
+    Error, Pooled, Result,
     config::{Config, Strands, WindowConfig},
 };
 
@@ -200,6 +200,44 @@ pub trait Encoder: Send + Sync {
         Ok(())
     }
 
+    /// As [`Encoder::encode`] of one tap, whose hidden rows go into pools: on a card where they are, so that pools travel and
+    /// rows do not. Any spans, overlapping ones too.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; and when a span is not of one sequence, or a pool of another width.
+    fn encode_pooled(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        tap: usize,
+        spans: &mut [PooledSpan],
+    ) -> Result<()> {
+        let d = self.config().d;
+        spans.iter().try_for_each(|span| span.check(batch.offsets, d))?;
+        let rows = self.encode(batch, states, &[tap])?.remove(0);
+        spans.iter_mut().for_each(|span| span.pooled.push(&rows[span.rows.start * d..span.rows.end * d]));
+        Ok(())
+    }
+
+    /// As [`Encoder::encode_to`] of the last tap, whose hidden rows are multiplied with `head`, `[d, 4]`: on a card where they
+    /// are. Sums are f64, a column after the other, and the same bits wherever they are made of the same rows.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_to`]; and when the head has another width.
+    fn encode_through(
+        &self,
+        batch: &Packed<'_>,
+        states: &mut [&mut BackboneState],
+        head: &[[f64; 4]],
+        take: &mut dyn FnMut(usize, &[[f64; 4]]),
+    ) -> Result<()> {
+        check_head(head, self.config())?;
+        self.encode_to(batch, states, &[self.config().layers], &mut |sequence, rows| {
+            let rows = rows[0].chunks_exact(head.len().max(1));
+            take(sequence, &rows.map(|row| through(row, head)).collect::<Vec<_>>());
+        })
+    }
+
     /// As [`Encoder::encode`] of one row each, or none; the states do not move. On a card nothing is copied for that.
     ///
     /// # Errors
@@ -222,6 +260,50 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// When the number of values is not this backbone's.
     fn import(&self, values: &[f32]) -> Result<BackboneState>;
+}
+
+/// Rows of a batch, and the pool that takes them in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PooledSpan {
+    /// Of the packed rows; of one sequence.
+    pub rows: Range<usize>,
+    /// What was pooled before them, then with them.
+    pub pooled: Pooled,
+}
+
+impl PooledSpan {
+    /// Refuses rows that are not of one sequence, and another width.
+    pub(crate) fn check(&self, offsets: &[usize], d: usize) -> Result<()> {
+        let Range { start, end } = self.rows;
+        let sequence = offsets.partition_point(|offset| *offset <= start);
+        let within = match offsets.get(sequence) {
+            Some(next) => start <= end && end <= *next,
+            None => start == end && offsets.last().is_some_and(|t| end <= *t),
+        };
+        if within && self.pooled.width() == d {
+            return Ok(());
+        }
+        let width = self.pooled.width();
+        Err(Error::Input(format!("rows {start} to {end}, pooled {width} wide: a span is of one sequence, {d} wide")))
+    }
+}
+
+/// Refuses a head of another width.
+pub(crate) fn check_head(head: &[[f64; 4]], config: &Config) -> Result<()> {
+    if head.len() == config.d {
+        return Ok(());
+    }
+    Err(Error::Input(format!("a head {} wide; rows are {} wide", head.len(), config.d)))
+}
+
+/// A hidden row `[d]` multiplied with a head `[d, 4]`: f64, a column after the other.
+pub(crate) fn through(row: &[f32], head: &[[f64; 4]]) -> [f64; 4] {
+    let mut sums = [0.0; 4];
+    for (&h, weights) in row.iter().zip(head) {
+        let h = f64::from(h);
+        sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += h * weight);
+    }
+    sums
 }
 
 /// Whole windows → hidden rows, for backbones that read both ways: a row depends on what comes after it too, so that there is

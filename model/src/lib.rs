@@ -26,6 +26,7 @@ pub mod encoder;
 mod error;
 pub mod init;
 mod model;
+pub mod overlap;
 mod pool;
 pub mod reference;
 pub mod series;
@@ -35,6 +36,7 @@ pub mod weights;
 
 pub use device::{Device, RunOptions, Weights};
 pub use digest::{BadDigest, Digest};
+pub use encoder::PooledSpan;
 pub use error::{Error, Result, StateError};
 pub use model::{Events, Front, Info, Item, Model, Output, WindowModel};
 pub use pool::{Pool, Pooled};

@@ -10,11 +10,11 @@ mod bases;
 mod load;
 mod save;
 mod sequence;
+mod tokens;
 mod values;
 mod windows;
 
 pub(crate) use self::load::SERIES;
-use self::sequence::Feed;
 pub use self::windows::WindowModel;
 use crate::{
     Device, Digest, Error, Pooled, Result, State,
@@ -208,37 +208,6 @@ impl Model {
                 Err(Error::Input(format!("{} takes {wanted}, not {found}", self.info.name)))
             }
         }
-    }
-
-    fn append_tokens(&self, items: &mut [Item<'_>]) -> Result<Vec<Output>> {
-        let feeds = items.iter().map(|item| match item.events {
-            Events::Bases(bases) => Ok(Feed::Tokens(dna::tokens(bases).map_err(|e| Error::Input(e.to_string()))?)),
-            Events::Tokens(tokens) => Ok(Feed::Tokens(tokens.to_vec())),
-            Events::Values(_) => Ok(Feed::Tokens(vec![])),
-        });
-        let feeds = feeds.collect::<Result<Vec<_>>>()?;
-        let mut taps = taps(items);
-        let layers = self.info.config.layers;
-        if items.iter().any(|item| item.state.options.bits) && taps.last() != Some(&layers) {
-            taps.push(layers); // the head reads the last one
-        }
-        let mut outputs: Vec<Output> = items.iter().map(|item| Output::new(&item.state.options)).collect();
-        let (mut states, mut rest) = (vec![], vec![]);
-        for item in items.iter_mut() {
-            let State { backbone, pools, options, position, predicted, .. } = &mut *item.state;
-            *position += item.events.len() as u64;
-            states.extend(backbone);
-            rest.push((&*options, pools, predicted));
-        }
-        self.encode(&feeds, states, &taps, |i, hidden| {
-            let (options, pools, predicted) = &mut rest[i];
-            outputs[i].take(options, pools, &taps, hidden);
-            if let (Some(predicted), Some(head), Feed::Tokens(tokens)) = (predicted, &self.bases, &feeds[i]) {
-                let scores = &mut outputs[i].scores;
-                head.bits((&tokens[scores.len()..], hidden[hidden.len() - 1]), predicted, scores);
-            }
-        })?;
-        Ok(outputs)
     }
 }
 

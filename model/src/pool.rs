@@ -39,12 +39,47 @@ impl Pooled {
             self.count += 1;
             for ((sum, max), &value) in self.sum.iter_mut().zip(&mut self.max).zip(row) {
                 *sum += f64::from(value);
-                *max = max.max(value);
+                // As kernels on a card have it, of zeros of either sign too.
+                *max = if value > *max { value } else { *max };
             }
         }
         if let Some(row) = rows.chunks_exact(self.last.len()).next_back() {
             self.last.copy_from_slice(row);
         }
+    }
+
+    /// Its values as a card has them; `None` before the first row.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_card(&self) -> Option<unspool_kernels::cuda::Pool<'_>> {
+        (self.count > 0).then_some((&self.sum[..], &self.last[..], &self.max[..]))
+    }
+
+    /// Takes in what a card made of `rows` more rows.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn take(&mut self, (sum, last, max): unspool_kernels::cuda::Pool<'_>, rows: usize) {
+        self.count += rows as u64;
+        self.sum.copy_from_slice(sum);
+        self.last.copy_from_slice(last);
+        self.max.copy_from_slice(max);
+    }
+
+    /// Equal to the bit.
+    pub(crate) fn has_bits_of(&self, other: &Self) -> bool {
+        let narrow = |pooled: &Self| pooled.last.iter().chain(&pooled.max).map(|v| v.to_bits()).collect::<Vec<_>>();
+        let wide = |pooled: &Self| pooled.sum.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        self.count == other.count && narrow(self) == narrow(other) && wide(self) == wide(other)
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.count
+    }
+
+    /// Columns of a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.sum.len()
     }
 
     /// One pool of the rows so far, `[d]`; `None` before the first row.

@@ -6,11 +6,11 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
-use unspool_model::{Front, Model, Options, Output, Pool, Pooled, State};
+use unspool_model::{Front, Model, Options, Output, Pool, Pooled, PooledSpan, State};
 
 use self::table::{Span, Table};
 pub use self::{
@@ -18,11 +18,14 @@ pub use self::{
     spans::{EmbedSpans, Feature, FeatureSpans, Reader, SpanOptions, Spans},
 };
 use crate::{
-    End, Error, Job, Result, Scheduler, Sequence, Step, Worker,
+    Chunk, End, Error, Job, Result, Scheduler, Sequence, Step, Worker,
     featurise::{ReadsFeaturiser, Record, SeriesFeaturiser},
     scheduler::Limits,
     worker::Encoded,
 };
+
+/// Sequences that go through the model together, at most.
+const TOGETHER: usize = 1024;
 
 /// What is asked of an [`Embed`] job.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +106,7 @@ impl Embed {
             pooling: options.pooling,
             row_events: row_events as u64,
             featuriser,
-            scheduler: Scheduler::new(Limits::job(pack_events)),
+            scheduler: Scheduler::new(Limits { pack_pieces: TOGETHER, ..Limits::job(pack_events) }),
             worker: Worker::new(model, wanted, options.max_sequences),
             open: HashMap::new(),
             table,
@@ -127,6 +130,21 @@ impl Embed {
             Featuriser::Reads(featuriser) => featuriser.between_records(),
             Featuriser::Series(_) => None,
         }
+    }
+
+    /// Encodes a pack whose rows go into windows where they are: no row is given out.
+    fn encode_windows(&mut self, pack: &[Chunk], len: NonZeroU64) -> Result<Vec<Encoded>> {
+        let windows = |chunk: &Chunk| {
+            let open = self.open.get_mut(&chunk.sequence);
+            open.map_or_else(Vec::new, |open| open.windows(chunk.events.len(), (len, self.table.width())))
+        };
+        let mut spans: Vec<Vec<PooledSpan>> = pack.iter().map(windows).collect();
+        let encoded = self.worker.encode_pooled(pack, self.layer, &mut spans)?;
+        for (chunk, spans) in pack.iter().zip(spans) {
+            let Some(open) = self.open.get_mut(&chunk.sequence) else { continue };
+            spans.into_iter().for_each(|span| open.take_window(span, len, &mut self.table));
+        }
+        Ok(encoded)
     }
 
     /// Takes in what the model gave for a chunk.
@@ -224,7 +242,11 @@ impl Job for Embed {
         let pack = self.scheduler.pack();
         if !pack.is_empty() {
             let events: usize = pack.iter().map(|chunk| chunk.events.len()).sum();
-            for encoded in self.worker.encode(&pack)? {
+            let encoded = match (&self.featuriser, self.pooling) {
+                (Featuriser::Reads(_), Pooling::Window(len)) => self.encode_windows(&pack, len)?,
+                _ => self.worker.encode(&pack)?,
+            };
+            for encoded in encoded {
                 self.take(encoded);
             }
             return self.step_of(events as u64);
@@ -271,6 +293,29 @@ impl Open {
             if window.rows == len.get() {
                 self.flush_window(row_events, table);
             }
+        }
+    }
+
+    /// The windows that the next `count` rows fall into, with what they hold so far.
+    fn windows(&mut self, count: usize, (len, width): (NonZeroU64, usize)) -> Vec<PooledSpan> {
+        let (mut spans, mut from) = (vec![], 0);
+        while from < count {
+            let pooled = self.window.take().map_or_else(|| Pooled::new(width), |window| window.mean);
+            let missing = usize::try_from(len.get() - pooled.rows()).unwrap_or(usize::MAX);
+            let to = count.min(from.saturating_add(missing));
+            spans.push(PooledSpan { rows: from..to, pooled });
+            from = to;
+        }
+        spans
+    }
+
+    /// Takes in a window that some rows more went into, and writes it if it is whole.
+    fn take_window(&mut self, span: PooledSpan, len: NonZeroU64, table: &mut Table) {
+        self.rows += span.rows.len() as u64;
+        let (rows, mean) = (span.pooled.rows(), span.pooled);
+        self.window = Some(Window { mean, rows, start: self.start + self.rows - rows });
+        if rows == len.get() {
+            self.flush_window(1, table);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arrow::{array::RecordBatch, compute::concat_batches};
+use tokio::task::JoinHandle;
 use unspool_ingest::{Batch, CommitToken, Position, Reject, Source};
 
 use crate::{Cancel, Error, Job, Result, Sink};
@@ -42,11 +43,14 @@ pub struct Summary {
 
 /// Runs a [`Job`] over [`Source`]s into a [`Sink`].
 ///
-/// Back-pressure is natural: nothing is read while the job computes or the sink writes, except what a source prefetches.
+/// Back-pressure is natural: nothing is read while the job computes, except what a source prefetches. One commit may be under
+/// way while the job goes on; the next one, and the end of a source, wait for it.
 pub struct Pipeline {
     /// Absent while it computes on another thread, and ever after when the pipeline was cancelled meanwhile.
     job: Option<Box<dyn Job>>,
-    sink: Box<dyn Sink>,
+    /// Absent while it writes, and ever after when that failed.
+    sink: Option<Box<dyn Sink>>,
+    writing: Option<JoinHandle<(Box<dyn Sink>, Result<()>)>>,
     cancel: Cancel,
     report: Box<dyn FnMut(&Progress) + Send>,
     progress: Progress,
@@ -60,7 +64,8 @@ impl Pipeline {
     pub fn new(job: Box<dyn Job>, sink: Box<dyn Sink>) -> Self {
         Self {
             job: Some(job),
-            sink,
+            sink: Some(sink),
+            writing: None,
             cancel: Cancel::default(),
             report: Box::new(|_| ()),
             progress: Progress::default(),
@@ -89,6 +94,12 @@ impl Pipeline {
     /// When the source, the job or the sink fails, or the pipeline is cancelled: it is of no use then, and dropping it
     /// gives up what the sink has not made durable.
     pub async fn drain(&mut self, source: &mut dyn Source) -> Result<()> {
+        let read = self.read(source).await;
+        let written = self.written().await;
+        read.and(written)
+    }
+
+    async fn read(&mut self, source: &mut dyn Source) -> Result<()> {
         let before = self.progress.bytes_read;
         loop {
             let batch = tokio::select! {
@@ -112,11 +123,26 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::drain`].
     pub async fn finish(mut self) -> Result<Summary> {
-        let rejects = self.compute(|job| job.end()).await?;
-        self.work_off(Pending::new(rejects), None, CommitToken::default()).await?;
-        self.sink.finish().await?;
+        let ended = self.end().await;
+        let written = self.written().await;
+        ended.and(written)?;
+        self.sink.as_mut().ok_or(Error::WorkerGone)?.finish().await?;
         (self.report)(&self.progress);
         Ok(Summary { progress: self.progress, first_rejects: self.first_rejects, elapsed: self.began.elapsed() })
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        let rejects = self.compute(|job| job.end()).await?;
+        self.work_off(Pending::new(rejects), None, CommitToken::default()).await
+    }
+
+    /// Waits for the commit that is under way, if there is one.
+    async fn written(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let (sink, done) = writing.await.map_err(|_| Error::WorkerGone)?;
+        done?;
+        self.sink = Some(sink);
+        Ok(())
     }
 
     /// Steps until nothing waits, committing on the way where much has come together, and at the end with `position`.
@@ -142,7 +168,13 @@ impl Pipeline {
         self.progress.rejects += pending.rejects.len() as u64;
         let unshown = SHOWN_REJECTS - self.first_rejects.len();
         self.first_rejects.extend(pending.rejects.iter().take(unshown).cloned());
-        self.sink.commit(rows, pending.rejects, position, token).await
+        self.written().await?;
+        let mut sink = self.sink.take().ok_or(Error::WorkerGone)?;
+        self.writing = Some(tokio::spawn(async move {
+            let done = sink.commit(rows, pending.rejects, position, token).await;
+            (sink, done)
+        }));
+        Ok(())
     }
 
     /// Runs the job on a thread for blocking work; returns early when the pipeline is cancelled.

@@ -9,6 +9,8 @@ use crate::{Chunk, Owner, Sequence};
 pub struct Limits {
     /// Events a pack, at most (at least one is always taken).
     pub pack_events: usize,
+    /// Pieces a pack, at most.
+    pub pack_pieces: usize,
     /// Events waiting, at most.
     pub waiting_events: usize,
     /// Chunks that wait side by side are cut to equal shares of a pack, but not below this many events; the rest of one goes
@@ -28,6 +30,7 @@ impl Limits {
     pub fn job(pack_events: usize) -> Self {
         Self {
             pack_events,
+            pack_pieces: usize::MAX,
             waiting_events: Self::JOB_WAITING_EVENTS,
             slice_events: usize::MAX,
             open_sequences: usize::MAX,
@@ -148,7 +151,8 @@ impl<P: Piece> Scheduler<P> {
         let slice = (budget / self.pieces.max(1)).max(self.limits.slice_events).max(1);
         let open = std::mem::take(&mut self.open);
         let open = (open, self.limits.open_sequences.max(1));
-        let mut pack = Pack { pieces: vec![], sequences: HashSet::new(), room: budget, slice, open };
+        let (pieces, most) = (vec![], self.limits.pack_pieces.max(1));
+        let mut pack = Pack { pieces, most, sequences: HashSet::new(), room: budget, slice, open };
         let share = (budget / self.turns.len().max(1)).max(1);
         for _ in 0..self.turns.len() {
             self.turn(&mut pack, share);
@@ -191,6 +195,8 @@ impl Scheduler {
 /// A pack being filled.
 struct Pack<P> {
     pieces: Vec<P>,
+    /// Pieces, at most.
+    most: usize,
     sequences: HashSet<Sequence>,
     room: usize,
     /// Events of one piece, at most.
@@ -206,7 +212,7 @@ impl<P: Piece> Pack<P> {
         let mut behind = vec![];
         while let Some(piece) = queue.pop_front() {
             let len = share.min(self.room).min(self.slice);
-            let full = len == 0 && piece.events() > 0;
+            let full = self.pieces.len() == self.most || len == 0 && piece.events() > 0;
             if full || !self.sequences.insert(piece.sequence()) {
                 queue.push_front(piece);
                 break;
@@ -280,6 +286,20 @@ mod tests {
         check(4, &[(7, 1, 9), (8, 2, 3)], &[&[(1, 2), (2, 2)], &[(1, 2), (2, 1)], &[(1, 4)], &[(1, 1)]]);
         // Budgets of zero still go on.
         check(0, &[(0, 1, 2)], &[&[(1, 1)], &[(1, 1)]]);
+    }
+
+    #[test]
+    fn a_pack_holds_no_more_pieces_than_it_may() {
+        let mut scheduler = Scheduler::new(Limits { pack_pieces: 2, ..Limits::job(10) });
+        for (sequence, len) in [(1, 1), (2, 0), (3, 12), (4, 1), (5, 1)] {
+            scheduler.push(chunk(0, sequence, len)).expect("fits");
+        }
+        let mut next = || scheduler.pack().iter().map(|c| (c.sequence.0, c.events.len())).collect::<Vec<_>>();
+        assert_eq!(next(), [(1, 1), (2, 0)]);
+        assert_eq!(next(), [(3, 10)]);
+        assert_eq!(next(), [(3, 2), (4, 1)]);
+        assert_eq!(next(), [(5, 1)]);
+        assert!(scheduler.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use unspool_model::{Item, Model, Options, Output, State};
+use unspool_model::{Item, Model, Options, Output, PooledSpan, State};
 
 use crate::{Chunk, End, Error, Result, Sequence};
 
@@ -40,13 +40,37 @@ impl Worker {
     /// # Errors
     /// When more sequences are open than the worker may hold, or the model refuses.
     pub fn encode(&mut self, pack: &[Chunk]) -> Result<Vec<Encoded>> {
+        self.run(pack, |model, items| model.append(items))
+    }
+
+    /// As [`Worker::encode`]: the hidden rows of `layer` go into the pools of `spans`, a list a chunk, by the chunk's events.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_pooled(
+        &mut self,
+        pack: &[Chunk],
+        layer: usize,
+        spans: &mut [Vec<PooledSpan>],
+    ) -> Result<Vec<Encoded>> {
+        self.run(pack, |model, items| {
+            model.append_pooled(items, layer, spans)?;
+            Ok(items.iter().map(|_| Output::default()).collect())
+        })
+    }
+
+    fn run(
+        &mut self,
+        pack: &[Chunk],
+        append: impl FnOnce(&Model, &mut [Item<'_>]) -> unspool_model::Result<Vec<Output>>,
+    ) -> Result<Vec<Encoded>> {
         let mut states = Vec::with_capacity(pack.len());
         for chunk in pack {
             states.push(self.take_or_open(chunk.sequence, states.len())?);
         }
         let mut items: Vec<Item<'_>> =
             states.iter_mut().zip(pack).map(|(state, chunk)| Item { state, events: chunk.events.as_model() }).collect();
-        let outputs = self.model.append(&mut items)?;
+        let outputs = append(&self.model, &mut items)?;
         let mut results = Vec::with_capacity(pack.len());
         for ((chunk, state), output) in pack.iter().zip(states).zip(outputs) {
             let Chunk { sequence, end, .. } = *chunk;

@@ -65,7 +65,12 @@ fn of_series(args: &EmbedArgs) -> Result<()> {
 
 /// The job that was asked for.
 fn job(reader: Reader, args: &EmbedArgs) -> Result<Box<dyn Job>> {
-    let pack_tokens = model::batch_tokens_of(&args.run, reader.info());
+    let pack_tokens = match (reader.info().front, args.pool) {
+        (Front::Dna, Pooling::Token) | (Front::Series | Front::Tokens, _) => {
+            model::batch_tokens_of(&args.run, reader.info())
+        }
+        (Front::Dna, _) => model::long_batch_tokens_of(&args.run, reader.info()),
+    };
     let model = match reader {
         Reader::Carried(model) if !args.both_strands && args.features.is_none() => model,
         reader => {

@@ -104,6 +104,13 @@ pub(crate) fn batch_tokens_of(args: &RunArgs, info: &Info) -> usize {
     args.batch_tokens.map_or_else(|| tokens_on(info.device), NonZeroUsize::get)
 }
 
+/// As [`batch_tokens_of`], where a card keeps the hidden rows to itself: a few megabases take little memory there, and one long
+/// sequence fills it only by as many.
+pub(crate) fn long_batch_tokens_of(args: &RunArgs, info: &Info) -> usize {
+    let suitable = if let Device::Cuda(_) = info.device { 1 << 22 } else { tokens_on(info.device) };
+    args.batch_tokens.map_or(suitable, NonZeroUsize::get)
+}
+
 /// Tokens of a batch that suit the model's device.
 pub(crate) fn suitable_tokens(model: &Model) -> usize {
     tokens_on(model.info().device)

@@ -86,8 +86,11 @@ fn load(args: &ScoreArgs) -> Result<(Arc<Model>, ScoreOptions)> {
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its scores mean little", model.info().name));
     }
-    let options = ScoreOptions { pack_tokens: model::batch_tokens(&args.run, &model), ..ScoreOptions::default() };
-    Ok((model, options))
+    let pack_tokens = match args.track {
+        Some(_) => model::long_batch_tokens_of(&args.run, model.info()),
+        None => model::batch_tokens(&args.run, &model),
+    };
+    Ok((model, ScoreOptions { pack_tokens, ..ScoreOptions::default() }))
 }
 
 /// Refuses names of outputs in formats that are not written.

@@ -7,7 +7,8 @@ use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, 
 use super::{
     Net,
     layer::Mixed,
-    plan::{Part, Wave},
+    outlet::{Ask, Outlet},
+    plan::Wave,
 };
 use crate::{Result, config::Config, encoder::Input};
 
@@ -28,21 +29,18 @@ pub(super) struct Rows {
 }
 
 /// One call.
-pub(super) struct Call<'a, 'b> {
+pub(super) struct Call<'a, 'b, 'c> {
     pub(super) input: Input<'a>,
-    /// Where each sequence begins in the input and in the outputs.
+    /// The first sequence's number in the batch.
+    pub(super) first: usize,
+    /// Where each sequence begins in the batch.
     pub(super) starts: &'a [usize],
     /// A wave's runs on the card: asked once for each wave, in their order.
     pub(super) runs: &'b mut dyn FnMut(&Wave) -> Result<Vec<Run>>,
-    pub(super) taps: &'a [usize],
     /// Single rows, whose states stay as they are.
     pub(super) peeks: bool,
-    /// Is given each part's rows, `[taps][l, d]`, in the order of the waves.
-    pub(super) take: &'b mut Take<'b>,
+    pub(super) ask: &'b mut Ask<'c>,
 }
-
-/// What becomes of a part's rows.
-pub(super) type Take<'a> = dyn FnMut(&Part, &[&[f32]]) + 'a;
 
 /// All lanes of an encoder.
 pub(super) struct Lanes {
@@ -50,6 +48,8 @@ pub(super) struct Lanes {
     lanes: Vec<Work>,
     /// Marks of wave w after layer l, at `w * layers + l`.
     marks: Vec<Mark>,
+    /// Marks of wave w after what is made of its rows.
+    made: Vec<Mark>,
     graphs: HashMap<Kind, Seen>,
     forked: Mark,
     rows: Rows,
@@ -85,7 +85,7 @@ struct WorkRows {
 struct Turn {
     wave: cuda::Wave,
     input: Option<Pinned<f32>>,
-    taps: Vec<Pinned<f32>>,
+    outlet: Outlet,
     done: Mark,
     /// The wave's place in the plan, and each part's first row.
     pending: Option<(usize, Vec<usize>)>,
@@ -96,7 +96,16 @@ impl Lanes {
         let lanes = (0..LANES).map(|_| Work::new(gpu, config, net)).collect::<Result<_, _>>()?;
         let gpu = std::sync::Arc::clone(gpu);
         let forked = Mark::new(&gpu)?;
-        Ok(Self { gpu, lanes, marks: vec![], graphs: HashMap::new(), forked, rows, layers: config.layers })
+        Ok(Self {
+            gpu,
+            lanes,
+            marks: vec![],
+            made: vec![],
+            graphs: HashMap::new(),
+            forked,
+            rows,
+            layers: config.layers,
+        })
     }
 
     /// What a stack asks of each lane.
@@ -113,7 +122,7 @@ impl Lanes {
     }
 
     /// Runs the waves, and takes what is tapped. The lanes are through then.
-    pub(super) fn run(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_>) -> Result<()> {
+    pub(super) fn run(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_, '_>) -> Result<()> {
         for work in &mut self.lanes {
             let left = work.turns.iter_mut().filter_map(|turn| turn.pending.take()).count();
             if left > 0 {
@@ -121,7 +130,7 @@ impl Lanes {
                 let _ = work.lane.finish();
             }
         }
-        let inner = call.taps.iter().any(|tap| *tap < self.layers);
+        let inner = call.ask.inner(self.layers);
         // Of waves that take one kernel each the first is on its way while the others are described.
         let streamed = waves.len() > 1 && net.steps_at_once() && waves.iter().all(Wave::is_steps);
         let apart = waves.len() <= self.lanes.len() && waves.iter().all(|wave| wave.after.is_empty());
@@ -132,6 +141,9 @@ impl Lanes {
         waves.iter().flat_map(|wave| &wave.after).for_each(|w| followed[*w] = true);
         while followed.contains(&true) && self.marks.len() < waves.len() * self.layers {
             self.marks.push(Mark::new(&self.gpu)?);
+        }
+        while followed.contains(&true) && call.ask.carries() && self.made.len() < waves.len() {
+            self.made.push(Mark::new(&self.gpu)?);
         }
         let count = self.lanes.len();
         let started =
@@ -148,7 +160,7 @@ impl Lanes {
     }
 
     /// Runs waves that do not wait for each other, one a lane: as a graph from the second time on that their sizes come.
-    fn run_as_graph(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_>) -> Result<()> {
+    fn run_as_graph(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_, '_>) -> Result<()> {
         let Some(Work { lane: main, .. }) = self.lanes.first() else { return Ok(()) };
         main.enter()?;
         let main = main.clone();
@@ -156,7 +168,7 @@ impl Lanes {
         for (wave, Work { rows, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
             let firsts = turn.wave.set(&main, &(call.runs)(wave)?, (self.rows.tiled, call.peeks))?;
             turn.put(&self.gpu, &main, (wave, &firsts), (call, rows.mixed.residual()))?;
-            turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
+            turn.outlet.describe((&self.gpu, &main), (wave, &firsts), (call.ask, call.starts), (ROWS, net.d))?;
             turn.pending = Some((sizes.len(), firsts));
             sizes.push(turn.wave.size().rounded().within(turn.wave.most()));
         }
@@ -193,9 +205,8 @@ impl Lanes {
             }
         }
         for Work { rows, turns: [turn, _], .. } in &mut self.lanes[..waves.len()] {
-            for to in turn.taps.iter_mut().take(call.taps.len()) {
-                rows.last.buffer().get(&main, 0, to, turn.wave.size().rows * net.d)?;
-            }
+            let on = On { lane: &main, wave: &turn.wave, size: turn.wave.size() };
+            turn.outlet.tapped(on, (self.layers, &rows.last), (call.ask, self.layers))?;
             main.mark(&turn.done)?;
         }
         for work in self.lanes.iter_mut().take(waves.len()) {
@@ -208,7 +219,7 @@ impl Lanes {
         &mut self,
         net: &Net,
         (w, wave, followed): (usize, &Wave, bool),
-        (waves, call): (&[Wave], &mut Call<'_, '_>),
+        (waves, call): (&[Wave], &mut Call<'_, '_, '_>),
     ) -> Result<()> {
         let count = self.lanes.len();
         let Work { lane, rows, turns } = &mut self.lanes[w % count];
@@ -220,30 +231,29 @@ impl Lanes {
         turn.put(&self.gpu, lane, (wave, &firsts), (call, rows.mixed.residual()))?;
         let tokens = matches!(call.input, Input::Tokens(_));
         let size = turn.wave.size();
-        turn.room_for_taps(&self.gpu, call.taps.len(), net.d)?;
-        let on = On { lane, wave: &turn.wave, size };
-        let (marks, layers, taps) = (&self.marks, self.layers, &mut turn.taps);
-        let inner = call.taps.iter().any(|tap| *tap < layers);
-        net.forward(on, rows, (tokens, !inner), &mut |at, residual| {
-            match at {
-                At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer]))?,
-                At::After(layer) if followed => lane.mark(&marks[w * layers + layer])?,
-                At::After(_) | At::Embedded => (),
+        let Turn { wave: described, outlet, .. } = turn;
+        outlet.describe((&self.gpu, lane), (wave, &firsts), (call.ask, call.starts), (ROWS, net.d))?;
+        let on = On { lane, wave: described, size };
+        let (marks, made, layers, ask) = (&self.marks, &self.made, self.layers, &*call.ask);
+        let mut tap = |reached, rows: &cuda::Rows| {
+            let carries = ask.carries_at(reached);
+            if carries {
+                wave.after.iter().try_for_each(|e| lane.wait(&made[*e]))?;
             }
-            let reached = match at {
-                At::Embedded => 0,
-                At::After(layer) if layer + 1 < layers => layer + 1,
-                _ => return Ok(()),
-            };
-            for (tap, to) in call.taps.iter().zip(taps.iter_mut()).filter(|(tap, _)| **tap == reached) {
-                debug_assert!(*tap < layers);
-                residual.buffer().get(lane, 0, to, size.rows * net.d)?;
+            outlet.tapped(on, (reached, rows), (ask, layers))?;
+            if carries && followed { lane.mark(&made[w]) } else { Ok(()) }
+        };
+        net.forward(on, rows, (tokens, !ask.inner(layers)), &mut |at, residual| match at {
+            At::Embedded => tap(0, residual),
+            At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer])),
+            At::After(layer) => {
+                if followed {
+                    lane.mark(&marks[w * layers + layer])?;
+                }
+                if layer + 1 < layers { tap(layer + 1, residual) } else { Ok(()) }
             }
-            Ok(())
         })?;
-        for (_, to) in call.taps.iter().zip(&mut turn.taps).filter(|(tap, _)| **tap == self.layers) {
-            rows.last.buffer().get(lane, 0, to, size.rows * net.d)?;
-        }
+        tap(layers, &rows.last)?;
         lane.mark(&turn.done)?;
         turn.pending = Some((w, firsts));
         Ok(())
@@ -302,7 +312,7 @@ impl Work {
     fn new(gpu: &Gpu, config: &Config, net: &Net) -> Result<Self, CudaError> {
         let turn = || {
             let (wave, done) = (cuda::Wave::new(gpu, ROWS)?, Mark::new(gpu)?);
-            Ok(Turn { wave, input: None, taps: vec![], done, pending: None })
+            Ok(Turn { wave, input: None, outlet: Outlet::new(), done, pending: None })
         };
         Ok(Self {
             lane: cuda::Lane::new(gpu)?,
@@ -318,19 +328,10 @@ impl Work {
 
 impl Turn {
     /// Waits for the wave before, and takes what it tapped.
-    fn drain(&mut self, waves: &[Wave], call: &mut Call<'_, '_>, d: usize) -> Result<(), CudaError> {
+    fn drain(&mut self, waves: &[Wave], call: &mut Call<'_, '_, '_>, d: usize) -> Result<(), CudaError> {
         let Some((w, firsts)) = self.pending.take() else { return Ok(()) };
         self.done.finish()?;
-        if call.taps.is_empty() {
-            return Ok(());
-        }
-        let mut rows = Vec::with_capacity(call.taps.len());
-        for (part, first) in waves[w].parts.iter().zip(&firsts) {
-            let range = first * d..(first + part.rows.len()) * d;
-            rows.clear();
-            rows.extend(self.taps.iter().take(call.taps.len()).map(|from| &from.values()[range.clone()]));
-            (call.take)(part, &rows);
-        }
+        self.outlet.give((&waves[w], &firsts), (call.ask, call.first), d);
         Ok(())
     }
 
@@ -340,7 +341,7 @@ impl Turn {
         gpu: &Gpu,
         lane: &cuda::Lane,
         (wave, firsts): (&Wave, &[usize]),
-        (call, residual): (&Call<'_, '_>, &cuda::Rows),
+        (call, residual): (&Call<'_, '_, '_>, &cuda::Rows),
     ) -> Result<(), CudaError> {
         let each = || {
             wave.parts.iter().zip(firsts).map(|(part, first)| (call.starts[part.sequence], part.rows.clone(), *first))
@@ -364,12 +365,5 @@ impl Turn {
                 residual.buffer().put(lane, 0, input, self.wave.size().rows * d)
             }
         }
-    }
-
-    fn room_for_taps(&mut self, gpu: &Gpu, taps: usize, d: usize) -> Result<(), CudaError> {
-        while self.taps.len() < taps {
-            self.taps.push(Pinned::zeros(gpu, ROWS * d)?);
-        }
-        Ok(())
     }
 }

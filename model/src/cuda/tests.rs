@@ -1,7 +1,7 @@
 //! On a card: the laws, the CPU's numbers, and states that come and go. Without one every test says so and ends.
 
 use super::*;
-use crate::{config::MixerConfig, conformance, cpu::CpuEncoder, encoder::Input, init::scattered};
+use crate::{Pooled, config::MixerConfig, conformance, cpu::CpuEncoder, encoder::Input, init::scattered};
 
 /// The card for one test at a time, since some fill its memory; or a line that says why these tests are skipped.
 fn card() -> Option<MutexGuard<'static, ()>> {
@@ -115,6 +115,55 @@ fn cuda_gives_the_numbers_of_the_cpu() {
                 .fold(0.0, f64::max);
             println!("{:34} {:?} d={} {:?}: {worst:.1e}", encoder.route().to_string(), kind, config.d, config.mixer);
             assert!(worst < within, "{config:?} {kind:?}: {worst}");
+        }
+    }
+}
+
+/// What is made of rows on the card, over waves that go on with each other's pools, in one call and in three.
+#[test]
+fn cuda_makes_of_a_long_sequence_what_its_rows_make() {
+    let Some(_card) = card() else { return };
+    for (d, layers, kind) in [(256, 3, Weights::Bf16), (40, 2, Weights::F32)] {
+        let config = Config { layers, vocab: 16, ..Config::mamba1(d) };
+        let options = RunOptions { pool_bytes: None, ..options(kind) };
+        let encoder = CudaEncoder::new(&config, &scattered(&config, 3).unwrap(), &options).unwrap();
+        let tokens: Vec<u32> = (0..150_000_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 28).collect();
+        let (rows, states) = rows(&encoder, &tokens, &[0, tokens.len()]);
+        let windows = |len: usize| (0..tokens.len()).step_by(len).map(move |from| from..(from + len).min(150_000));
+        let ranges: Vec<Range<usize>> = windows(1000).chain(windows(30_001)).chain([5..149_998, 7..7]).collect();
+        let head: Vec<[f64; 4]> = (0..d).map(|c| [0.5, -0.25, c as f64, 1e-3]).collect();
+        for cuts in [&[0, 150_000][..], &[0, 70_001, 70_002, 150_000]] {
+            for tap in 0..=layers {
+                let mut pools: Vec<Pooled> = ranges.iter().map(|_| Pooled::new(d)).collect();
+                let mut state = encoder.fresh();
+                for cut in cuts.windows(2) {
+                    let part = |range: &Range<usize>| {
+                        let (from, to) = (range.start.max(cut[0]), range.end.min(cut[1]));
+                        if from < to { from - cut[0]..to - cut[0] } else { 0..0 }
+                    };
+                    let spans =
+                        ranges.iter().zip(pools).map(|(range, pooled)| PooledSpan { rows: part(range), pooled });
+                    let mut spans: Vec<PooledSpan> = spans.collect();
+                    let batch =
+                        Packed { input: Input::Tokens(&tokens[cut[0]..cut[1]]), offsets: &[0, cut[1] - cut[0]] };
+                    encoder.encode_pooled(&batch, &mut [&mut state], tap, &mut spans).unwrap();
+                    pools = spans.into_iter().map(|span| span.pooled).collect();
+                }
+                for (range, found) in ranges.iter().zip(&pools) {
+                    let mut expected = Pooled::new(d);
+                    expected.push(&rows[tap][range.start * d..range.end * d]);
+                    assert!(found.has_bits_of(&expected), "rows {range:?} of tap {tap}, d={d}");
+                }
+                assert!(same(&encoder.export(&state).unwrap(), &states[0]), "the state, tap {tap}");
+            }
+            let (mut state, mut found) = (encoder.fresh(), vec![]);
+            for cut in cuts.windows(2) {
+                let batch = Packed { input: Input::Tokens(&tokens[cut[0]..cut[1]]), offsets: &[0, cut[1] - cut[0]] };
+                let take = &mut |_: usize, outputs: &[[f64; 4]]| found.extend_from_slice(outputs.as_flattened());
+                encoder.encode_through(&batch, &mut [&mut state], &head, take).unwrap();
+            }
+            let expected = rows[layers].chunks_exact(d).flat_map(|row| crate::encoder::through(row, &head));
+            assert!(found.iter().copied().map(f64::to_bits).eq(expected.map(f64::to_bits)), "the head's, d={d}");
         }
     }
 }

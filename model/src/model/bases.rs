@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unspool_kernels::cpu::Team;
 
 use super::Model;
-use crate::{Error, Result, dna, weights::Backbone};
+use crate::{Error, Result, dna, encoder::through, weights::Backbone};
 
 /// Fewer rows are not worth waking threads for.
 const ROWS: usize = 64;
@@ -25,34 +25,52 @@ impl BaseHead {
         Self { weight: (0..d).map(of).collect(), team }
     }
 
+    /// `[d]` of the four bases' outputs.
+    pub(super) fn weight(&self) -> &[[f64; 4]] {
+        &self.weight
+    }
+
     /// Adds the bits of the first of `tokens`, one for each of the hidden rows `[l, d]` after them; `predicted` moves on.
     pub(super) fn bits(&self, (tokens, rows): (&[u32], &[f32]), predicted: &mut [f64; 4], bits: &mut Vec<f64>) {
-        for (&token, next) in tokens.iter().zip(self.rows(rows)) {
-            bits.push(dna::base(token).map_or(f64::NAN, |base| -predicted[base] / std::f64::consts::LN_2));
-            *predicted = next;
-        }
+        add_bits((tokens, &self.rows(rows)), predicted, bits);
+    }
+
+    /// As [`BaseHead::bits`], where a card has multiplied the rows with the weights: `[l, 4]`.
+    pub(super) fn bits_of_outputs(
+        &self,
+        (tokens, outputs): (&[u32], &[[f64; 4]]),
+        predicted: &mut [f64; 4],
+        bits: &mut Vec<f64>,
+    ) {
+        add_bits((tokens, &self.each(outputs.iter(), |outputs| ln_p(*outputs))), predicted, bits);
     }
 
     /// ln p of A, C, G and T after each of the hidden rows `[l, d]`.
     fn rows(&self, hidden: &[f32]) -> Vec<[f64; 4]> {
-        let rows = hidden.chunks_exact(self.weight.len());
-        if rows.len() < ROWS {
-            rows.map(|row| self.row(row)).collect()
-        } else {
-            self.team.map(rows, |row| self.row(row))
-        }
+        self.each(hidden.chunks_exact(self.weight.len()), |row| ln_p(through(row, &self.weight)))
     }
 
-    /// ln p of A, C, G and T after one hidden row `[d]`. Sums are f64 in one order, whatever the device.
-    fn row(&self, hidden: &[f32]) -> [f64; 4] {
-        let mut logits = [0.0; 4];
-        for (&h, weights) in hidden.iter().zip(&self.weight) {
-            let h = f64::from(h);
-            logits.iter_mut().zip(weights).for_each(|(logit, weight)| *logit += h * weight);
-        }
-        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = logits.iter().map(|logit| libm::exp(logit - most)).sum();
-        logits.map(|logit| logit - most - libm::log(sum))
+    fn each<T: Send>(
+        &self,
+        rows: impl ExactSizeIterator<Item = T> + Send,
+        of: impl Fn(T) -> [f64; 4] + Sync,
+    ) -> Vec<[f64; 4]> {
+        if rows.len() < ROWS { rows.map(of).collect() } else { self.team.map(rows, of) }
+    }
+}
+
+/// The natural logarithms of the probabilities that outputs speak of. f64 in one order, whatever the device.
+fn ln_p(outputs: [f64; 4]) -> [f64; 4] {
+    let most = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = outputs.iter().map(|output| libm::exp(output - most)).sum();
+    outputs.map(|output| output - most - libm::log(sum))
+}
+
+/// Bits of tokens, given what is predicted after each of them, and before the first.
+fn add_bits((tokens, after): (&[u32], &[[f64; 4]]), predicted: &mut [f64; 4], bits: &mut Vec<f64>) {
+    for (&token, next) in tokens.iter().zip(after) {
+        bits.push(dna::base(token).map_or(f64::NAN, |base| -predicted[base] / std::f64::consts::LN_2));
+        *predicted = *next;
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use unspool_ingest::Reject;
-use unspool_model::{Options, Pool};
+use unspool_model::Pool;
 
 pub use self::{
     features::{Feature, FeatureSpans},
@@ -147,10 +147,6 @@ impl EmbedSpans {
     }
 }
 
-fn wanted(layer: usize) -> Options {
-    Options { layers: vec![layer], rows: true, ..Options::default() }
-}
-
 impl Job for EmbedSpans {
     fn schema(&self) -> SchemaRef {
         self.table.schema()
@@ -197,11 +193,8 @@ impl Job for EmbedSpans {
         if pack.is_empty() {
             return Ok(None);
         }
-        let strand = |backward| {
-            let reading = Reading { layer: self.layer, pack_tokens: self.options.pack_tokens, backward };
-            self.reader.strand(&pack, &self.options.spans, reading)
-        };
-        let strands = [strand(false)?, strand(true)?];
+        let reading = Reading { layer: self.layer, pack_tokens: self.options.pack_tokens };
+        let strands = self.reader.strands(&pack, &self.options.spans, reading)?;
         let mut events = 0;
         for (i, whole) in pack.iter().enumerate() {
             events += if whole.parts.is_empty() { 0 } else { whole.bases.len() as u64 };

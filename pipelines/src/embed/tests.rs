@@ -83,6 +83,33 @@ async fn neither_packs_nor_batches_change_a_bit() {
     }
 }
 
+/// Windows of a long sequence, whatever the pieces, the batches and the packs; and each is the mean of its own rows.
+#[tokio::test]
+async fn windows_of_a_long_sequence_are_the_same_however_it_comes() {
+    let bases: String = (0..30_011_u32).map(|i| ['A', 'C', 'G', 'T', 'N'][(i * i / 7 % 5) as usize]).collect();
+    let long = |pieces: usize| {
+        let pieces: Vec<&str> =
+            (0..bases.len()).step_by(pieces).map(|at| &bases[at..(at + pieces).min(bases.len())]).collect();
+        let last = pieces.len() - 1;
+        let starts = (0..).map(|i| (i * pieces[0].len()) as u64);
+        let rows =
+            pieces.iter().zip(starts).enumerate().map(|(i, (piece, at))| (Some("long"), at, i == last, Some(*piece)));
+        reads(&rows.collect::<Vec<_>>())
+    };
+    let (expected, _) = embed(dna_model(), "window:1000", long(30_011), (1 << 22, 1)).await;
+    assert_eq!((expected.num_rows(), spans(&expected)[30].as_str()), (31, "long 30000-30011"));
+    for (pieces, pack, batch) in [(30_011, 2048, 1), (997, 10_000, 4), (4096, 1 << 22, 3), (1000, 1000, 100)] {
+        let (rows, _) = embed(dna_model(), "window:1000", long(pieces), (pack, batch)).await;
+        assert_eq!(rows, expected, "pieces of {pieces}, packs of {pack}, batches of {batch}");
+    }
+    let (tokens, _) = embed(dna_model(), "token", long(30_011), (2048, 1)).await;
+    for (row, from) in [(0, 0), (17, 17_000), (30, 30_000)] {
+        let mut pooled = Pooled::new(embedding(&tokens, 0).len());
+        (from..30_011.min(from + 1000)).for_each(|at| pooled.push(&embedding(&tokens, at)));
+        assert_eq!(Some(embedding(&expected, row)), pooled.get(Pool::Mean), "window {row}");
+    }
+}
+
 /// The embedding of row `row`.
 fn embedding(rows: &RecordBatch, row: usize) -> Vec<f32> {
     rows["embedding"].as_fixed_size_list().value(row).as_primitive::<Float32Type>().values().to_vec()

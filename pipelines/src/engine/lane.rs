@@ -90,6 +90,7 @@ impl Lane {
         let slice_tokens = pack_tokens.div_ceil(options.pack_slices.max(1));
         // The inbox has the limits of what waits.
         let limits = |row_events: usize| Limits {
+            pack_pieces: usize::MAX,
             pack_events: pack_tokens.saturating_mul(row_events),
             waiting_events: usize::MAX,
             slice_events: slice_tokens.saturating_mul(row_events),

@@ -36,7 +36,7 @@ pub struct Featurised {
 
 /// Rows of the reads schema (at least `id`, `start`, `last` and `sequence`) to chunks of bases.
 ///
-/// The pieces of a long record follow one another; they keep one sequence until `last`. A letter that is no base makes a
+/// The pieces of a long record follow one another; they keep one sequence until `last`, and those of one batch are one chunk. A letter that is no base makes a
 /// reject of its record: what stands before it is a chunk that ends [`End::Broken`], what follows is skipped.
 #[derive(Debug, Default)]
 pub struct ReadsFeaturiser {
@@ -50,6 +50,8 @@ struct Open {
     record: Record,
     bases: u64,
     broken: bool,
+    /// Where its last chunk begins in the batch's text, if that is of this batch.
+    chunk: Option<usize>,
 }
 
 /// The columns of a batch.
@@ -68,6 +70,9 @@ impl ReadsFeaturiser {
     pub fn featurise(&mut self, rows: &RecordBatch) -> Result<Featurised> {
         let columns = Columns::of(rows)?;
         let mut found = Featurised::default();
+        if let Some(open) = &mut self.open {
+            open.chunk = None;
+        }
         for row in 0..rows.num_rows() {
             self.row(&columns, row, &mut found);
         }
@@ -97,7 +102,7 @@ impl ReadsFeaturiser {
             self.next += 1;
             let id = columns.id.is_valid(row).then(|| columns.id.value(row).to_owned());
             let record = Record { sequence, id, start: columns.start.value(row) };
-            Open { record, bases: 0, broken: false }
+            Open { record, bases: 0, broken: false, chunk: None }
         });
         let last = columns.last.value(row);
         if !open.broken {
@@ -119,7 +124,7 @@ impl Open {
             found.rejects.push(Reject { place: self.record.place(), reason, payload: vec![] });
             return;
         }
-        let bad = dna::tokens(bases).err();
+        let bad = dna::check(bases).err();
         let good = bad.map_or(bases.len(), |bad| bad.at);
         let end = match bad {
             Some(_) => End::Broken,
@@ -130,7 +135,11 @@ impl Open {
             found.begun.push(self.record.clone());
         }
         if self.bases > 0 || good > 0 || end != End::Broken {
-            let events = Events::Bases(slice(columns.sequence, row, good));
+            let at = usize::try_from(columns.sequence.value_offsets()[row]).unwrap_or_default();
+            let before = self.chunk.and_then(|start| found.chunks.pop().map(|_| start));
+            let start = before.unwrap_or(at);
+            self.chunk = Some(start);
+            let events = Events::Bases(columns.sequence.values().slice_with_length(start, at + good - start));
             found.chunks.push(Chunk { sequence: self.record.sequence, owner: Owner::default(), events, end });
         }
         if let Some(bad) = bad {
@@ -171,12 +180,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The first `len` bytes of a text, without a copy.
-fn slice(texts: &StringArray, row: usize, len: usize) -> arrow::buffer::Buffer {
-    let start = usize::try_from(texts.value_offsets()[row]).unwrap_or_default();
-    texts.values().slice_with_length(start, len)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -197,12 +200,15 @@ mod tests {
         RecordBatch::try_from_iter(columns).expect("rows")
     }
 
-    /// Chunks as `sequence:bases` with `.` (complete), `+` (open) or `!` (broken), and rejects as `place: reason`.
+    /// Chunks as `sequence:bases` with `.` (complete), `+` (open) or `!` (broken), those of one sequence put together, and
+    /// rejects as `place: reason`.
     fn check(input: &[Row<'_>], chunks: &[&str], rejects: &[&str]) {
         for batch_rows in [1, 2, 100] {
-            let (mut featuriser, mut found, mut refused) = (ReadsFeaturiser::default(), vec![], vec![]);
+            let (mut featuriser, mut found, mut refused) = (ReadsFeaturiser::default(), Vec::<String>::new(), vec![]);
             for part in input.chunks(batch_rows) {
                 let featurised = featuriser.featurise(&rows(part)).expect("the reads schema");
+                let sequences = featurised.chunks.iter().map(|chunk| chunk.sequence);
+                assert!(sequences.is_sorted_by(|a, b| a < b), "a sequence has one chunk a batch");
                 for chunk in featurised.chunks {
                     let Events::Bases(bases) = &chunk.events else { panic!("bases") };
                     let end = match chunk.end {
@@ -210,7 +216,11 @@ mod tests {
                         End::Complete => '.',
                         End::Broken => '!',
                     };
-                    found.push(format!("{}:{}{end}", chunk.sequence.0, std::str::from_utf8(bases).expect("text")));
+                    let text = format!("{}:{}{end}", chunk.sequence.0, std::str::from_utf8(bases).expect("text"));
+                    match found.last_mut().filter(|last| last.ends_with('+')) {
+                        Some(open) => open.replace_range(open.len() - 1.., text.split_once(':').expect("a colon").1),
+                        None => found.push(text),
+                    }
                 }
                 refused.extend(
                     featurised.rejects.into_iter().map(|reject| format!("{}: {}", reject.place, reject.reason)),
@@ -228,10 +238,10 @@ mod tests {
         check(&[(a, 0, true, Some("ACGT")), (b, 0, true, Some("nnU"))], &["0:ACGT.", "1:nnU."], &[]);
         check(
             &[(a, 5, false, Some("AC")), (a, 7, true, Some("GT")), (a, 0, true, Some("T"))],
-            &["0:AC+", "0:GT.", "1:T."],
+            &["0:ACGT.", "1:T."],
             &[],
         );
-        check(&[(a, 0, false, Some("AC")), (a, 2, true, Some(""))], &["0:AC+", "0:."], &[]);
+        check(&[(a, 0, false, Some("AC")), (a, 2, true, Some(""))], &["0:AC."], &[]);
         check(&[], &[], &[]);
     }
 
@@ -255,7 +265,7 @@ mod tests {
             (a, 105, false, Some("*")),
             (a, 106, true, Some("A")),
         ];
-        check(&pieces, &["0:AC+", "0:G!"], &[&place]);
+        check(&pieces, &["0:ACG!"], &[&place]);
         check(&[(a, 0, false, Some("AC"))], &["0:AC+"], &["record 'a': the input ends within the record"]);
     }
 

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt64Array},
+    buffer::{Buffer, OffsetBuffer},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use unspool_ingest::Reject;
@@ -66,18 +67,32 @@ impl Track {
     fn run(&mut self, current: &mut Current, bases: &[u8]) -> Result<RecordBatch> {
         let item = Item { state: &mut current.state, events: Events::Bases(bases) };
         let outputs = self.model.append(&mut [item])?;
-        let told = (current.position..).zip(&outputs[0].scores).filter(|(_, bits)| !bits.is_nan());
-        let rows: Vec<(u64, f32)> = told.map(|(place, bits)| (place, *bits as f32)).collect();
+        let (mut starts, mut bits) = (Vec::with_capacity(bases.len()), Vec::with_capacity(bases.len()));
+        for (place, told) in (current.position..).zip(&outputs[0].scores).filter(|(_, told)| !told.is_nan()) {
+            starts.push(place);
+            bits.push(*told as f32);
+        }
         current.position += bases.len() as u64;
-        let starts = |offset: u64| Arc::new(rows.iter().map(|row| row.0 + offset).collect::<UInt64Array>()) as ArrayRef;
+        let ends: Vec<u64> = starts.iter().map(|start| start + 1).collect();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.iter().map(|_| Some(current.name.as_str())).collect::<StringArray>()),
-            starts(0),
-            starts(1),
-            Arc::new(rows.iter().map(|row| row.1).collect::<Float32Array>()),
+            Arc::new(repeated(&current.name, starts.len())?),
+            Arc::new(UInt64Array::from(starts)),
+            Arc::new(UInt64Array::from(ends)),
+            Arc::new(Float32Array::from(bits)),
         ];
         Ok(RecordBatch::try_new(schema(), columns)?)
     }
+}
+
+/// A text, so many times.
+fn repeated(text: &str, times: usize) -> Result<StringArray> {
+    let offsets = OffsetBuffer::from_repeated_length(text.len(), times);
+    Ok(StringArray::try_new(offsets, Buffer::from(text.repeat(times).into_bytes()), None)?)
+}
+
+/// Bases of a contig whose name is so long that a batch can hold: all names of one are a column of at most 2^31 bytes.
+fn most_rows(name: &str) -> usize {
+    (1 << 30) / name.len().max(1)
 }
 
 /// The track's schema.
@@ -109,7 +124,8 @@ impl Job for Track {
     fn step(&mut self) -> Result<Option<Step>> {
         let Some(chunk) = self.waiting.pop_front() else { return Ok(None) };
         let (sequence, end) = (chunk.sequence, chunk.end);
-        let (chunk, rest) = chunk.cut(self.pack_tokens);
+        let mut current = self.current(sequence)?;
+        let (chunk, rest) = chunk.cut(self.pack_tokens.min(most_rows(&current.name)));
         let whole = rest.is_none();
         if let Some(rest) = rest {
             self.waiting.push_front(rest);
@@ -117,7 +133,6 @@ impl Job for Track {
         let crate::Events::Bases(bases) = &chunk.events else {
             return Err(Error::Rows("a track is of bases".into()));
         };
-        let mut current = self.current(sequence)?;
         let rows = self.run(&mut current, bases)?;
         if !(whole && end != End::Open) {
             self.current = Some(current);

@@ -33,16 +33,16 @@ pub(super) struct Head {
     pad: [i32; 2],
 }
 
-/// The kernels' `Segment` and `Tile`.
+/// The kernels' `Segment`, `Tile` and `Piece`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-struct Four([i32; 4]);
+pub(super) struct Four(pub(super) [i32; 4]);
 
 // SAFETY: plain integers, laid out as in common.cuh.
 unsafe impl DeviceRepr for Head {}
 // SAFETY: zeros are an empty wave.
 unsafe impl ValidAsZeroBits for Head {}
-// SAFETY: plain integers, laid out as in common.cuh.
+// SAFETY: plain integers, laid out as in common.cuh and outlet.cu.
 unsafe impl DeviceRepr for Four {}
 // SAFETY: zeros are integers.
 unsafe impl ValidAsZeroBits for Four {}

@@ -3,9 +3,11 @@
 use std::{ops::Range, sync::Arc};
 
 use unspool_ingest::Reject;
-use unspool_model::{Events, Front, Info, Item, Model, Pooled, State, WindowModel};
+use unspool_model::{
+    Events, Front, Info, Item, Model, Options, Pooled, PooledSpan, State, WindowModel, overlap::Overlaps,
+};
 
-use super::{SpanOptions, Spans, record::Whole, wanted};
+use super::{SpanOptions, Spans, record::Whole};
 use crate::{Error, Result};
 
 /// A DNA model of either kind.
@@ -34,8 +36,6 @@ impl From<Arc<WindowModel>> for Reader {
 pub(super) struct Reading {
     pub(super) layer: usize,
     pub(super) pack_tokens: usize,
-    /// From the record's end on.
-    pub(super) backward: bool,
 }
 
 impl Reader {
@@ -63,7 +63,7 @@ impl Reader {
             return Err(Error::Rows(format!("{name} is not for DNA: features and strands are of DNA alone")));
         }
         match (self, &options.spans) {
-            (Self::Carried(model), _) => drop(model.open(&wanted(layer))?),
+            (Self::Carried(model), _) => drop(model.open(&Options { layers: vec![layer], ..Options::default() })?),
             (Self::Windows(_), Spans::Window(len)) if *len > WindowModel::MOST_BASES as u64 => {
                 let most = WindowModel::MOST_BASES;
                 return Err(Error::Rows(format!("windows of {len} bases: {name} reads at most {most} at once")));
@@ -83,70 +83,91 @@ impl Reader {
         })
     }
 
-    /// The mean of each part of each record that is wanted of a strand: `[records][parts]`.
-    pub(super) fn strand(&self, pack: &[Whole], spans: &Spans, reading: Reading) -> Result<Vec<Vec<Pooled>>> {
-        let strands = pack.iter().map(|whole| Strand::new(whole, self.width(), reading.backward));
-        let mut strands = strands.collect::<Result<Vec<_>>>()?;
+    /// The mean of each part of each record, of the strands that are wanted of it: of both strands `[records][parts]`.
+    pub(super) fn strands(&self, pack: &[Whole], spans: &Spans, reading: Reading) -> Result<[Vec<Vec<Pooled>>; 2]> {
+        let of = |backward| pack.iter().map(move |whole| Strand::new(whole, self.width(), backward));
+        let mut strands: Vec<Strand<'_>> = of(false).chain(of(true)).collect();
         match self {
             Self::Carried(model) => carried(model, &mut strands, reading)?,
             Self::Windows(model) => windows(model, &mut strands, (spans, reading))?,
         }
-        Ok(strands.into_iter().map(|strand| strand.means).collect())
+        let mut means = strands.into_iter().map(|strand| strand.means);
+        let forward = means.by_ref().take(pack.len()).collect();
+        Ok([forward, means.collect()])
     }
 }
 
 /// A record's strand on its way through the model.
-struct Strand {
-    tokens: Vec<u32>,
+struct Strand<'a> {
+    whole: &'a Whole,
+    backward: bool,
     /// Where its parts lie; empty of those that do not need it.
     spans: Vec<Range<usize>>,
+    /// Places up to the last that any part needs.
+    len: usize,
+    overlaps: Overlaps,
     means: Vec<Pooled>,
 }
 
-impl Strand {
-    fn new(whole: &Whole, width: usize, backward: bool) -> Result<Self> {
-        let (tokens, spans) = (whole.tokens(backward)?, whole.places(backward));
+impl<'a> Strand<'a> {
+    fn new(whole: &'a Whole, width: usize, backward: bool) -> Self {
+        let spans = whole.places(backward);
         let mean = |span: &Range<usize>| Pooled::new(if span.is_empty() { 0 } else { width });
-        Ok(Self { tokens, means: spans.iter().map(mean).collect(), spans })
+        let (means, overlaps) = (spans.iter().map(mean).collect(), Overlaps::new(spans.iter().cloned()));
+        let len = spans.iter().map(|span| span.end).max().unwrap_or(0);
+        Self { whole, backward, spans, len, overlaps, means }
+    }
+
+    fn tokens(&self, places: &Range<usize>) -> Result<Vec<u32>> {
+        self.whole.tokens(self.backward, places)
+    }
+
+    /// The spans that some places fall into, with what they hold so far; and their numbers.
+    fn lend(&mut self, places: &Range<usize>) -> (Vec<usize>, Vec<PooledSpan>) {
+        let lent = self.overlaps.with(places.clone()).map(|(i, part)| {
+            let pooled = std::mem::replace(&mut self.means[i], Pooled::new(0));
+            (i, PooledSpan { rows: part.start - places.start..part.end - places.start, pooled })
+        });
+        lent.unzip()
+    }
+
+    fn take_back(&mut self, numbers: Vec<usize>, spans: Vec<PooledSpan>) {
+        numbers.into_iter().zip(spans).for_each(|(i, span)| self.means[i] = span.pooled);
     }
 
     /// Adds the hidden rows of some places to the spans that they lie in.
     fn take(&mut self, places: &Range<usize>, (rows, width): (&[f32], usize)) {
-        for (mean, span) in self.means.iter_mut().zip(&self.spans) {
-            let (first, last) = (span.start.max(places.start), span.end.min(places.end));
-            if first < last {
-                mean.push(&rows[(first - places.start) * width..(last - places.start) * width]);
-            }
+        for (i, part) in self.overlaps.with(places.clone()) {
+            self.means[i].push(&rows[(part.start - places.start) * width..(part.end - places.start) * width]);
         }
     }
 }
 
-/// All strands side by side, a piece of each at a time, up to the last token that any part needs.
-fn carried(model: &Model, strands: &mut [Strand], reading: Reading) -> Result<()> {
-    for strand in strands.iter_mut() {
-        strand.tokens.truncate(strand.spans.iter().map(|span| span.end).max().unwrap_or(0));
-    }
+/// All strands side by side, a piece of each at a time.
+fn carried(model: &Model, strands: &mut [Strand<'_>], reading: Reading) -> Result<()> {
     let most = reading.pack_tokens.max(1);
-    let mut states = strands.iter().map(|_| model.open(&wanted(reading.layer))).collect::<Result<Vec<State>, _>>()?;
-    let longest = strands.iter().map(|strand| strand.tokens.len()).max().unwrap_or(0);
+    let mut states = strands.iter().map(|_| model.open(&Options::default())).collect::<Result<Vec<State>, _>>()?;
+    let longest = strands.iter().map(|strand| strand.len).max().unwrap_or(0);
     for from in (0..longest).step_by(most) {
-        let piece = |strand: &Strand| from.min(strand.tokens.len())..strand.tokens.len().min(from + most);
-        let items = states.iter_mut().zip(strands.iter());
-        let items = items.map(|(state, strand)| Item { state, events: Events::Tokens(&strand.tokens[piece(strand)]) });
-        let outputs = model.append(&mut items.collect::<Vec<_>>())?;
-        for (strand, output) in strands.iter_mut().zip(&outputs) {
-            strand.take(&piece(strand), (&output.rows[0], model.info().config.d));
+        let piece = |strand: &Strand<'_>| from.min(strand.len)..strand.len.min(from + most);
+        let tokens = strands.iter().map(|strand| strand.tokens(&piece(strand))).collect::<Result<Vec<_>>>()?;
+        let items =
+            states.iter_mut().zip(&tokens).map(|(state, tokens)| Item { state, events: Events::Tokens(tokens) });
+        let lent = strands.iter_mut().map(|strand| strand.lend(&piece(strand)));
+        let (numbers, mut spans): (Vec<_>, Vec<_>) = lent.unzip();
+        model.append_pooled(&mut items.collect::<Vec<_>>(), reading.layer, &mut spans)?;
+        for (strand, (numbers, spans)) in strands.iter_mut().zip(numbers.into_iter().zip(spans)) {
+            strand.take_back(numbers, spans);
         }
     }
     Ok(())
 }
 
 /// Window by window, as many in a call as its bases allow.
-fn windows(model: &WindowModel, strands: &mut [Strand], (spans, reading): (&Spans, Reading)) -> Result<()> {
+fn windows(model: &WindowModel, strands: &mut [Strand<'_>], (spans, reading): (&Spans, Reading)) -> Result<()> {
     let mut waiting: Vec<(usize, Range<usize>)> = vec![];
-    for (i, strand) in strands.iter().enumerate() {
-        // A strand that no part needs has no tokens.
-        let whole = 0..strand.tokens.len();
+    for (i, strand) in strands.iter().enumerate().filter(|(_, strand)| strand.len > 0) {
+        let whole = 0..strand.whole.bases.len();
         let cuts = if let Spans::Window(_) = spans { &strand.spans[..] } else { std::slice::from_ref(&whole) };
         waiting.extend(cuts.iter().filter(|cut| !cut.is_empty()).map(|cut| (i, cut.clone())));
     }
@@ -159,7 +180,8 @@ fn windows(model: &WindowModel, strands: &mut [Strand], (spans, reading): (&Span
         };
         let (now, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = after;
-        let windows: Vec<&[u32]> = now.iter().map(|(i, window)| &strands[*i].tokens[window.clone()]).collect();
+        let tokens = now.iter().map(|(i, window)| strands[*i].tokens(window)).collect::<Result<Vec<_>>>()?;
+        let windows: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
         let (width, rows) = (model.width(), model.encode(&windows, &[reading.layer])?.remove(0));
         let mut done = 0;
         for (i, window) in now {

@@ -41,15 +41,15 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// The tokens of a strand; none where no part needs it.
-    pub(super) fn tokens(&self, backward: bool) -> Result<Vec<u32>> {
-        if !self.parts.iter().any(|part| part.strands.has(backward)) {
-            return Ok(vec![]);
+    /// Some tokens of a strand, counted in its direction.
+    pub(super) fn tokens(&self, backward: bool, places: &Range<usize>) -> Result<Vec<u32>> {
+        let tokens = |bases: &[u8]| dna::tokens(bases).map_err(|bad| Error::Rows(bad.to_string()));
+        if !backward {
+            return tokens(&self.bases[places.clone()]);
         }
-        let mut tokens = dna::tokens(&self.bases).map_err(|bad| Error::Rows(bad.to_string()))?;
-        if backward {
-            dna::reverse_complement(&mut tokens);
-        }
+        let len = self.bases.len();
+        let mut tokens = tokens(&self.bases[len - places.end..len - places.start])?;
+        dna::reverse_complement(&mut tokens);
         Ok(tokens)
     }
 
