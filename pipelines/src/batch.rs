@@ -86,6 +86,8 @@ pub struct BatchJob {
     pub columns: SeriesOptions,
     /// Sorts what is new before it is read; `None`: the rows lie in the order of time, file by file.
     pub sort: Option<Arc<dyn Sort>>,
+    /// The FASTA file that CRAM files' records differ from.
+    pub reference: Option<PathBuf>,
     /// What becomes of the job when a file is damaged.
     pub on_corrupt: OnCorrupt,
     /// What is given. Of scores each row is an event; forecasts and embeddings lay the rows on the series' grid, as

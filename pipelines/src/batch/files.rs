@@ -24,6 +24,7 @@ impl Kind {
             Self::Series => &[".parquet", ".csv", ".csv.gz", ".tsf"],
             Self::Reads => &[
                 ".bam",
+                ".cram",
                 ".sam",
                 ".fa",
                 ".fasta",

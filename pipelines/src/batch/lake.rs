@@ -76,6 +76,9 @@ impl Lake {
     /// When one is missing or was changed.
     pub(super) fn find(job: &BatchJob, front: Front, manifest: Option<&Manifest>) -> Result<Self> {
         let kind = if front == Front::Dna { Kind::Reads } else { Kind::Series };
+        if let (Kind::Series, Some(_)) = (kind, &job.reference) {
+            return Err(Error::Settings("input.reference: it is of reads in CRAM files".into()));
+        }
         let (mut files, mut places) = (vec![], HashMap::new());
         let mut add = |entry: FileEntry, place: Place| {
             if !places.contains_key(&entry.name) {
@@ -120,12 +123,13 @@ impl Lake {
     /// As [`Lake::check`], for reads; they have no times.
     fn check_reads(&self, job: &BatchJob, files: &[FileEntry]) -> Result<Option<TimeKind>> {
         let mut any = None;
+        let options = ReadOptions { reference: job.reference.clone(), ..ReadOptions::default() };
         for entry in files {
             let place = self.place(entry)?;
             if let Place::Elsewhere(remote) = place {
                 remote.bring_edges()?;
             }
-            match reads::decoder(place.path(), &ReadOptions::default()).map_err(Error::from) {
+            match reads::decoder(place.path(), &options).map_err(Error::from) {
                 Err(error) if job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => continue,
                 opened => opened.map_err(|error| self.named(entry, error))?,
             };

@@ -171,6 +171,7 @@ fn options(unit: &Unit<'_, '_>) -> ReadOptions {
     let whole = ReadOptions::default();
     ReadOptions {
         columns: Some(COLUMNS.map(String::from).to_vec()),
+        reference: unit.place.job.reference.clone(),
         bgzf_workers: BGZF_WORKERS,
         start: unit.manifest.position,
         // A unit ends with a batch: no batch is longer than a unit.

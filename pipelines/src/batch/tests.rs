@@ -76,6 +76,7 @@ fn job(folder: &Path, give: Give) -> BatchJob {
         folder: folder.into(),
         columns: SeriesOptions { batch_rows: 30, ..SeriesOptions::default() },
         sort: None,
+        reference: None,
         on_corrupt: OnCorrupt::Stop,
         give,
         window: None,

@@ -66,6 +66,9 @@ pub(crate) struct FlagArgs {
     /// A column, or the key of key=value folders, that goes with each series into the output; may be repeated
     #[arg(long, value_name = "COLUMN", requires = "input")]
     pub(crate) keep: Vec<String>,
+    /// The FASTA file that CRAM files' records differ from
+    #[arg(long, value_name = "FASTA", requires = "input")]
+    pub(crate) reference: Option<PathBuf>,
     /// What to give
     #[arg(long, value_enum, value_name = "WHAT", requires = "input")]
     pub(crate) what: Option<WhatFile>,
@@ -125,6 +128,7 @@ impl FlagArgs {
                 time: self.time,
                 values: self.value,
                 keep: self.keep,
+                reference: self.reference,
                 ..InputFile::default()
             },
             give: GiveFile { what, horizon: self.horizon, layer: None, pool, window: None },

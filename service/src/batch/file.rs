@@ -47,6 +47,8 @@ pub(crate) struct InputFile {
     pub(crate) order: OrderFile,
     #[serde(default)]
     pub(crate) on_corrupt: OnCorruptFile,
+    /// The FASTA file that CRAM files' records differ from, relative to the job's file.
+    pub(crate) reference: Option<PathBuf>,
 }
 
 /// In which order the rows come.

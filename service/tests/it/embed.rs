@@ -214,6 +214,13 @@ fn cram_needs_its_reference() {
     }
     let [sam, cram] = ["x.sam", "x.cram"].map(|name| read(&folder.path().join(format!("{name}.parquet"))).0);
     assert_eq!(sam, cram);
+    let run = "run --input x.cram --what embeddings --model dna --output";
+    succeed(folder.path(), &format!("{run} out --reference r.fa"));
+    let parts = fs::read_dir(folder.path().join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let parts: Vec<_> = parts.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")).collect();
+    assert_eq!(read(&parts[0]).0["embedding"].as_ref(), cram["embedding"].as_ref());
+    let refused = unspool(folder.path(), &format!("{run} refused"));
+    assert!(refused.stderr.contains("name the FASTA file it was made with"), "{}", refused.stderr);
     let refused = unspool(folder.path(), "embed x.cram --model dna -o x.parquet");
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("name the FASTA file it was made with"), "{}", refused.stderr);
