@@ -133,18 +133,20 @@ impl Embed {
     }
 
     /// Encodes a pack whose rows go into windows where they are: no row is given out.
-    fn encode_windows(&mut self, pack: &[Chunk], len: NonZeroU64) -> Result<Vec<Encoded>> {
+    fn encode_windows(&mut self, pack: &[Chunk], len: NonZeroU64) -> Result<()> {
         let windows = |chunk: &Chunk| {
             let open = self.open.get_mut(&chunk.sequence);
             open.map_or_else(Vec::new, |open| open.windows(chunk.events.len(), (len, self.table.width())))
         };
         let mut spans: Vec<Vec<PooledSpan>> = pack.iter().map(windows).collect();
         let encoded = self.worker.encode_pooled(pack, self.layer, &mut spans)?;
-        for (chunk, spans) in pack.iter().zip(spans) {
-            let Some(open) = self.open.get_mut(&chunk.sequence) else { continue };
-            spans.into_iter().for_each(|span| open.take_window(span, len, &mut self.table));
+        for (encoded, spans) in encoded.into_iter().zip(spans) {
+            if let Some(open) = self.open.get_mut(&encoded.sequence) {
+                spans.into_iter().for_each(|span| open.take_window(span, len, &mut self.table));
+            }
+            self.take(encoded);
         }
-        Ok(encoded)
+        Ok(())
     }
 
     /// Takes in what the model gave for a chunk.
@@ -242,12 +244,9 @@ impl Job for Embed {
         let pack = self.scheduler.pack();
         if !pack.is_empty() {
             let events: usize = pack.iter().map(|chunk| chunk.events.len()).sum();
-            let encoded = match (&self.featuriser, self.pooling) {
+            match (&self.featuriser, self.pooling) {
                 (Featuriser::Reads(_), Pooling::Window(len)) => self.encode_windows(&pack, len)?,
-                _ => self.worker.encode(&pack)?,
-            };
-            for encoded in encoded {
-                self.take(encoded);
+                _ => self.worker.encode(&pack)?.into_iter().for_each(|encoded| self.take(encoded)),
             }
             return self.step_of(events as u64);
         }

@@ -9,9 +9,10 @@ pub fn seal(bytes: &mut [u8]) {
     let mut at = DEFINITION;
     while let Some(blocks) = header(bytes, at) {
         let end = blocks.end.min(bytes.len());
-        let mut block = blocks.start;
-        while let Some(next) = self::block(bytes, block).filter(|next| *next <= end) {
-            block = next;
+        let mut next = blocks.start;
+        while next < end {
+            let Some(after) = block(&mut bytes[..end], next) else { break };
+            next = after;
         }
         at = blocks.end;
     }

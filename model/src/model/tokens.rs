@@ -1,7 +1,10 @@
 //! Tokens and bases: to hidden rows, pools of them, or bits.
 
-use super::{Events, Item, Model, Output, sequence::Feed, taps};
+use super::{Events, Item, Model, Output, bases::BaseHead, sequence::Feed, taps};
 use crate::{Device, Error, PooledSpan, Result, State, dna, state::Options};
+
+/// Rows whose outputs are made into bits together.
+const GATHERED: usize = 1 << 16;
 
 impl Model {
     /// As [`Model::append`] of bases or tokens, for embeddings of parts of sequences: the hidden rows of `layer` go into the pools
@@ -35,12 +38,21 @@ impl Model {
     pub(super) fn append_tokens(&self, items: &mut [Item<'_>]) -> Result<Vec<Output>> {
         let taps = taps(items);
         let all = |asked: fn(&Options) -> bool| items.iter().all(|item| asked(&item.state.options));
-        if let ([layer], true) = (&taps[..], all(|options| !options.rows && !options.bits)) {
-            return self.append_to_pools(items, *layer);
+        match (&taps[..], &self.bases, self.info.device) {
+            ([layer], _, _) if all(|options| !options.rows && !options.bits) => self.append_to_pools(items, *layer),
+            // The CPU makes the rows here in any case.
+            ([], Some(head), Device::Cuda(_)) if all(|options| options.bits) => self.append_for_bits(items, head),
+            _ => self.append_for_rows(items, taps),
         }
+    }
+
+    fn append_for_rows(&self, items: &mut [Item<'_>], mut taps: Vec<usize>) -> Result<Vec<Output>> {
         let feeds = feeds(items)?;
+        let layers = self.info.config.layers;
+        if items.iter().any(|item| item.state.options.bits) && taps.last() != Some(&layers) {
+            taps.push(layers); // the head reads the last one
+        }
         let (mut outputs, mut states, mut rest) = (vec![], vec![], vec![]);
-        let bits_alone = taps.is_empty() && all(|options| options.bits);
         for item in items.iter_mut() {
             let State { backbone, pools, options, position, predicted, .. } = &mut *item.state;
             *position += item.events.len() as u64;
@@ -48,32 +60,42 @@ impl Model {
             states.extend(backbone);
             rest.push((&*options, pools, predicted));
         }
-        match (&self.bases, self.info.device) {
-            // The CPU makes the rows here in any case.
-            (Some(head), Device::Cuda(_)) if bits_alone => {
-                self.encode_through(&feeds, states, head.weight(), |i, made| {
-                    if let (Some(predicted), Feed::Tokens(tokens)) = (&mut *rest[i].2, &feeds[i]) {
-                        let scores = &mut outputs[i].scores;
-                        head.bits_of_outputs((&tokens[scores.len()..], made), predicted, scores);
-                    }
-                })?;
+        self.encode(&feeds, states, &taps, |i, hidden| {
+            let (options, pools, predicted) = &mut rest[i];
+            outputs[i].take(options, pools, &taps, hidden);
+            if let (Some(predicted), Some(head), Feed::Tokens(tokens)) = (predicted, &self.bases, &feeds[i]) {
+                let scores = &mut outputs[i].scores;
+                head.bits((&tokens[scores.len()..], hidden[hidden.len() - 1]), predicted, scores);
             }
-            (head, _) => {
-                let mut taps = taps;
-                let layers = self.info.config.layers;
-                if rest.iter().any(|(options, ..)| options.bits) && taps.last() != Some(&layers) {
-                    taps.push(layers); // the head reads the last one
-                }
-                self.encode(&feeds, states, &taps, |i, hidden| {
-                    let (options, pools, predicted) = &mut rest[i];
-                    outputs[i].take(options, pools, &taps, hidden);
-                    if let (Some(predicted), Some(head), Feed::Tokens(tokens)) = (predicted, head, &feeds[i]) {
-                        let scores = &mut outputs[i].scores;
-                        head.bits((&tokens[scores.len()..], hidden[hidden.len() - 1]), predicted, scores);
-                    }
-                })?;
-            }
+        })?;
+        Ok(outputs)
+    }
+
+    /// Of states that ask for bits and nothing else: the head's outputs are made where the rows are.
+    fn append_for_bits(&self, items: &mut [Item<'_>], head: &BaseHead) -> Result<Vec<Output>> {
+        let feeds = feeds(items)?;
+        let (mut outputs, mut states, mut rest) = (vec![Output::default(); items.len()], vec![], vec![]);
+        for item in items.iter_mut() {
+            let State { backbone, position, predicted, .. } = &mut *item.state;
+            *position += item.events.len() as u64;
+            states.extend(backbone);
+            rest.push((predicted, vec![]));
         }
+        let mut flush = |i: usize, (predicted, made): &mut (&mut Option<[f64; 4]>, Vec<[f64; 4]>)| {
+            if let (Some(predicted), Feed::Tokens(tokens)) = (predicted, &feeds[i]) {
+                let scores = &mut outputs[i].scores;
+                head.bits_of_outputs((&tokens[scores.len()..], &made[..]), predicted, scores);
+            }
+            made.clear();
+        };
+        // A wave's outputs are too few to wake threads for.
+        self.encode_through(&feeds, states, head.weight(), |i, made| {
+            rest[i].1.extend_from_slice(made);
+            if rest[i].1.len() >= GATHERED {
+                flush(i, &mut rest[i]);
+            }
+        })?;
+        rest.iter_mut().enumerate().for_each(|(i, rest)| flush(i, rest));
         Ok(outputs)
     }
 
