@@ -82,11 +82,11 @@ impl Packed<'_> {
 impl Input<'_> {
     fn len(&self, config: &Config) -> Result<usize> {
         match self {
-            Input::Tokens(tokens) => match tokens.iter().find(|&&token| token as usize >= config.vocab) {
-                Some(token) => {
+            Input::Tokens(tokens) => match tokens.iter().fold(0, |most, token| most.max(*token)) {
+                token if token as usize >= config.vocab && !tokens.is_empty() => {
                     Err(Error::Input(format!("token {token} is outside the vocabulary of {}", config.vocab)))
                 }
-                None => Ok(tokens.len()),
+                _ => Ok(tokens.len()),
             },
             Input::Rows(rows) if rows.len() % config.d == 0 => Ok(rows.len() / config.d),
             Input::Rows(rows) => Err(Error::Input(format!("{} values are not rows of width {}", rows.len(), config.d))),

@@ -30,6 +30,9 @@ pub struct Progress {
     pub closing: Option<(u64, u64)>,
 }
 
+/// A commit under way: the sink comes back.
+type Writing = JoinHandle<(Box<dyn Sink>, Result<()>)>;
+
 /// What a pipeline has done.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -50,7 +53,7 @@ pub struct Pipeline {
     job: Option<Box<dyn Job>>,
     /// Absent while it writes, and ever after when that failed.
     sink: Option<Box<dyn Sink>>,
-    writing: Option<JoinHandle<(Box<dyn Sink>, Result<()>)>>,
+    writing: Option<Writing>,
     cancel: Cancel,
     report: Box<dyn FnMut(&Progress) + Send>,
     progress: Progress,
