@@ -104,14 +104,14 @@ PARTS = {
     ),
     "serve": Part(
         "cpu", "Service, series-3, client and server on the same cores", "nothing",
-        ["{unspool} bench serve --device cpu --session-memory-bytes 4000000000 --duration-s 1"],
-        ["{unspool} bench serve --device cpu --session-memory-bytes 4000000000"],
+        ["{unspool} bench serve --device cpu --duration-s 1"],
+        ["{unspool} bench serve --device cpu"],
         serve(horizon=True),
     ),
     "serve-dna": Part(
         "cpu", "Service, a DNA model of d=256 with 8 layers and random weights", "nothing",
-        ["{unspool} bench serve --device cpu --model {dna_model} --session-memory-bytes 4000000000 --duration-s 1"],
-        ["{unspool} bench serve --device cpu --model {dna_model} --session-memory-bytes 4000000000"],
+        ["{unspool} bench serve --device cpu --model {dna_model} --duration-s 1"],
+        ["{unspool} bench serve --device cpu --model {dna_model}"],
         serve(horizon=False),
     ),
     "stream": Part(

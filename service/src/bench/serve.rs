@@ -51,7 +51,7 @@ pub(crate) struct BenchServeArgs {
     /// Where the started server keeps sessions [default: in memory only]
     #[arg(long, value_name = "DIR", conflicts_with = "address")]
     data_dir: Option<PathBuf>,
-    /// Bytes of states that the started server has ready in memory [default: the server's]
+    /// Bytes of states that the started server has ready in memory [default: 4 GiB]
     #[arg(long, value_name = "BYTES", conflicts_with = "address")]
     session_memory_bytes: Option<u64>,
     /// Threads that compute [default: all cores]
