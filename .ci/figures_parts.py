@@ -92,7 +92,7 @@ PARTS = {
     "encoder": Part(
         "cpu", "Encoder, f32, random weights", "HF's columns need UNSPOOL_PYTHON with torch and transformers",
         ["cargo run --release --quiet --manifest-path model/benches/peers/Cargo.toml -- {torch}"],
-        ["cargo run --release --quiet --manifest-path model/benches/peers/Cargo.toml -- {torch}", "cargo run --release --quiet -p unspool-model --example bench_encoder"],
+        ["cargo run --release --quiet --manifest-path model/benches/peers/Cargo.toml -- {torch}", "{bench_encoder}"],
         [
             *(beside_peers(f"d=768, 24 layers: {line}") for line in ("prefill 512", "step, batch 1")),
             *(beside_peers(f"d=256, 8 layers: {line}") for line in ("prefill 2048", "step, batch 1")),
@@ -116,7 +116,7 @@ PARTS = {
     ),
     "stream": Part(
         "cpu", "Stream jobs on Apache Kafka, 1,000 series, series-3, 8 partitions, broker and job on the same cores", "Java 17 and Maven",
-        *[[".ci/kafka.sh start {folder}/kafka 39092 >/dev/null; trap '.ci/kafka.sh stop {folder}/kafka' EXIT; cargo run --release --quiet -p unspool --example bench_stream -- 127.0.0.1:39092"]] * 2,
+        *[[".ci/kafka.sh start {folder}/kafka 39092 >/dev/null; trap '.ci/kafka.sh stop {folder}/kafka' EXIT; {bench_stream} 127.0.0.1:39092"]] * 2,
         [
             Claim("JSON to Arrow, one thread, messages/s", "300,000", r"^decode JSON to Arrow, one thread +(\d+)"),
             Claim("raw consumer, messages/s", "", r"^raw consumer +(\d+)"),
@@ -129,8 +129,8 @@ PARTS = {
     ),
     "million": Part(
         "cpu", "A million series of a model of d=64 with 4 layers, more than fit in memory", "45 GB of disk, 12 GB of memory, 15 minutes",
-        ["cargo run --release --quiet -p unspool --example bench_stream -- series 2000 {folder}"],
-        ["cargo run --release --quiet -p unspool --example bench_stream -- series 1000000 {folder}"],
+        ["{bench_stream} series 2000 {folder}"],
+        ["{bench_stream} series 1000000 {folder}"],
         [
             Claim("states", "39 GB on 24 GiB", r"^(\d+ series, .*)$"),
             Claim("first event of each", "", r"^round 1: (.*)$"),
@@ -153,8 +153,8 @@ PARTS = {
     ),
     "readers": Part(
         "cpu", "Readers, files to Arrow with all core columns, least seconds of five; BAM and FASTQ of 80 MB", "samtools; UNSPOOL_PYTHON with pysam, oxbow and pyarrow; UNSPOOL_DATA",
-        [f"cargo build --release --quiet -p unspool-ingest --example count_reads; {{python}} ingest/benches/readers.py {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {GENOMICS}/reads/lambda_reads_1.fq.gz --megabytes 5 --runs 1"],
-        [f"cargo build --release --quiet -p unspool-ingest --example count_reads; {{python}} ingest/benches/readers.py {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {GENOMICS}/reads/lambda_reads_1.fq.gz"],
+        [f"test -x {{count_reads}}; {{python}} ingest/benches/readers.py {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {GENOMICS}/reads/lambda_reads_1.fq.gz --megabytes 5 --runs 1"],
+        [f"test -x {{count_reads}}; {{python}} ingest/benches/readers.py {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {GENOMICS}/reads/lambda_reads_1.fq.gz"],
         [
             *(Claim(f"{title}: {who}, s", "", rf"^{title} [^$]*?^{re.escape(who)} +(\S+)") for title, who in [
                 *(("BAM, all core columns", who) for who in ("unspool, 1 BGZF worker", "samtools view -c -@1 (counts only)", "samtools fastq (text out)", "oxbow", "pysam, 1 thread")),
@@ -203,10 +203,10 @@ PARTS = {
     ),
     "scores": Part(
         "cpu", "Variant scores and DNA jobs, dna-1, E. coli", "UNSPOOL_DATA; some minutes",
-        ["cargo run --release --quiet -p unspool-pipelines --example bench_score -- model/weights/dna-1 {ecoli} NC_000913.3 9"],
+        ["{bench_score} model/weights/dna-1 {ecoli} NC_000913.3 9"],
         [
-            "cargo run --release --quiet -p unspool-pipelines --example bench_score -- model/weights/dna-1 {ecoli} NC_000913.3 24",
-            f"cargo run --release --quiet -p unspool-pipelines --example bench_dna -- model/weights/dna-1 {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {{ecoli}} NC_000913.3",
+            "{bench_score} model/weights/dna-1 {ecoli} NC_000913.3 24",
+            f"{{bench_dna}} model/weights/dna-1 {GENOMICS}/reads/lambda_combined_reads.unaligned.bam {{ecoli}} NC_000913.3",
         ],
         [
             *(Claim(f"{density} variants a kb: fewer tokens than two runs each; less time", f"{wanted} x", rf"^\| {density} \|.*\| (\S+ x) \| \S+ x \|.*\| (\S+ x) \|$", "{}; {}") for density, wanted in [(1, 6), (4, 15), (40, 28)]),
