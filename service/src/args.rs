@@ -32,7 +32,7 @@ const STREAM_HELP: &str = r#"Examples:
   unspool stream job.toml
 
 job.toml:
-  model = "series-3"          # the default; or dna-1, or a directory
+  model = "series-3"                 # the default; or series-1, dna-1, a directory
   [kafka]
   bootstrap = "127.0.0.1:9092"
   settings = {}                      # librdkafka's own, such as "security.protocol"
@@ -56,9 +56,10 @@ job.toml:
   [group]
   name = "anomalies"
   [run]
-  data_dir = "unspool-data"          # the same for all workers of the job, or else
+  data_dir = "unspool-data"          # what is remembered of each series: one folder for all workers on a machine, and
+  snapshot_store = "s3://bucket/jobs" # of workers on several, where they find each other's (AWS_* in the environment)
   begin_with = "scores"              # the output of a batch job: each series goes on from where that left it
-  snapshot_store = "s3://bucket/jobs" # where they find each other's states (AWS_* in the environment)
+  metrics_listen = "127.0.0.1:9464"  # answers Prometheus
 
 A worker killed at any instant loses nothing and repeats nothing: start it again, or let another one take over."#;
 
@@ -66,13 +67,13 @@ A worker killed at any instant loses nothing and repeats nothing: start it again
 #[derive(Debug, Parser)]
 #[command(
     name = "unspool",
-    about = "Forecasts and embeddings of time series, reads and whole chromosomes",
-    long_about = "Forecasts and embeddings of time series, reads and whole chromosomes.\n\nA recurrent encoder (Mamba) reads \
-                  each sequence piece by piece and carries its state: memory stays the same however long a sequence is. \
-                  A trained forecaster is built in.",
-    after_help = "Examples:\n  unspool forecast taxi.csv --horizon 96 --output forecast.parquet\n  unspool init --arch mamba1 \
-                  dna-model\n  unspool embed reads.fastq.gz --model dna-model --output embeddings.parquet\n  unspool inspect \
-                  reads.bam\n\nExit codes: 0 done, 1 bad data or environment, 2 wrong use, 130 interrupted.\nUNSPOOL_LOG=debug \
+    about = "Forecasts, anomaly scores and embeddings of endless sequences: time series and DNA",
+    long_about = "Forecasts, anomaly scores and embeddings of endless sequences: time series and DNA.\n\nA recurrent \
+                  encoder (Mamba) reads each sequence piece by piece and carries its state: memory stays the same however \
+                  long a sequence is. Trained models are built in: series-3 and series-1 for series, dna-1 for DNA.",
+    after_help = "Examples:\n  unspool demo\n  unspool forecast taxi.csv --horizon 96 --output forecast.parquet\n  unspool embed \
+                  reads.fastq.gz --output embeddings.parquet\n  unspool score variants.vcf --reference genome.fa --output \
+                  scores.vcf\n  unspool run job.toml\n  unspool stream job.toml\n  unspool serve\n\nExit codes: 0 done, 1 bad data or environment, 2 wrong use, 130 interrupted.\nUNSPOOL_LOG=debug \
                   shows what happens inside.",
     disable_version_flag = true,
     subcommand_required = false,
@@ -90,20 +91,9 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show all of it at work for a minute: stream jobs, a server and batch jobs on example data, and a page of what came
+    /// Show all of it at work for a minute, on example data
     #[command(after_help = crate::demo::HELP)]
     Demo(DemoArgs),
-    /// Embed reads, contigs or series: one row a record, a window or a token
-    #[command(
-        after_help = "Examples:\n  unspool embed reads.fastq.gz --model dna-model --output reads.parquet\n  unspool \
-                            embed genome.fa --model dna-model --pool window:1000 --output windows.parquet\n  unspool embed \
-                            genome.fa --features genes.gff3 --feature-types CDS --output genes.parquet\n  unspool embed \
-                            aligned.bam --region chr1:1-50000 --model dna-model --output region.parquet\n  unspool embed \
-                            taxi.csv --output series.parquet\n\nRows: id, start, end (0-based, half-open), length, layer, \
-                            pooling, embedding, model; of features also name, kind and strand.\nWhat cannot be used is written to OUT.rejects.parquet with its \
-                            reason."
-    )]
-    Embed(EmbedArgs),
     /// Forecast series: quantiles of the next values
     #[command(after_help = "Examples:\n  unspool forecast taxi.csv --horizon 96 --output forecast.parquet\n  unspool \
                             forecast sales.parquet --id shop --time day --value units --horizon 28 --output \
@@ -116,17 +106,24 @@ pub(crate) enum Command {
     /// Fill in the missing values of series
     #[command(after_help = crate::fill::HELP)]
     Fill(FillArgs),
-    /// Make a DNA model with fresh random weights (untrained)
-    #[command(
-        after_help = "Examples:\n  unspool init --arch mamba1 --d-model 256 --layers 8 dna-model\n  unspool init --arch \
-                            mamba2 --d-model 128 --layers 4 --head-dim 32 --seed 7 small-model"
-    )]
-    Init(InitArgs),
-    /// Say what a file or a model holds, and which GPUs there are
-    #[command(
-        after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-model"
-    )]
-    Inspect(InspectArgs),
+    /// Embed reads, contigs or series: one row a record, a window or a token
+    #[command(after_help = "Examples:\n  unspool embed reads.fastq.gz --output reads.parquet\n  unspool \
+                            embed genome.fa --pool window:1000 --output windows.parquet\n  unspool embed \
+                            genome.fa --features genes.gff3 --feature-types CDS --output genes.parquet\n  unspool embed \
+                            aligned.bam --region chr1:1-50000 --model my-model --output region.parquet\n  unspool embed \
+                            taxi.csv --output series.parquet\n\nRows: id, start, end (0-based, half-open), length, layer, \
+                            pooling, embedding, model; of features also name, kind and strand.\nWhat cannot be used is written to OUT.rejects.parquet with its \
+                            reason.")]
+    Embed(EmbedArgs),
+    /// Score variants by a DNA model, or write a track of how well it predicts each base
+    #[command(after_help = crate::score::HELP)]
+    Score(Box<ScoreArgs>),
+    /// Answer a query over files in SQL, with embed, forecast and anomaly as functions
+    #[command(after_help = crate::sql::HELP)]
+    Sql(Box<SqlArgs>),
+    /// Run a batch job over a lake of Parquet or CSV files: scores, forecasts or embeddings, restartable
+    #[command(after_help = crate::batch::HELP)]
+    Run(Box<BatchArgs>),
     /// Show what a batch job came to: one page that opens offline
     #[command(
         after_help = "Examples:\n  unspool report forecasts\n  unspool report forecasts --series T1,T2 --output report.html\n  \
@@ -134,41 +131,41 @@ pub(crate) enum Command {
                             their histories, the most unusual values, or a map of the embeddings."
     )]
     Report(ReportArgs),
-    /// Run a batch job over a lake of Parquet or CSV files: scores, forecasts or embeddings, restartable
-    #[command(after_help = crate::batch::HELP)]
-    Run(Box<BatchArgs>),
-    /// Score variants by a DNA model, or write a track of how well it predicts each base
-    #[command(after_help = crate::score::HELP)]
-    Score(Box<ScoreArgs>),
-    /// Answer calls over gRPC: sessions, embeddings, forecasts
-    #[command(after_help = "Examples:\n  unspool serve\n  unspool serve --listen 127.0.0.1:50051 --metrics-listen \
-                            127.0.0.1:9090\n  unspool serve --config unspool.toml --check\n\nThe services are described in \
-                            proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call.")]
-    Serve(Box<ServeArgs>),
     /// Play a part in a cluster that runs batch jobs
     #[command(subcommand, after_help = crate::cluster::HELP)]
     Cluster(ClusterCommand),
-    /// Measure: the encoder on a device, and what a server takes
-    #[command(subcommand)]
-    Bench(BenchCommand),
-    /// Evaluate a model on public data: forecasts beside published models
-    #[command(subcommand)]
-    Eval(EvalCommand),
-    /// Work on the sessions of a server that is stopped
-    #[command(subcommand)]
-    Sessions(SessionsCommand),
-    /// Answer a query over files in SQL, with embed, forecast and anomaly as functions
-    #[command(after_help = crate::sql::HELP)]
-    Sql(Box<SqlArgs>),
     /// Run a job between Kafka topics: scores, forecasts or embeddings, exactly once
     #[command(after_help = STREAM_HELP)]
     Stream(Box<StreamArgs>),
+    /// Answer calls over gRPC and Arrow Flight: sessions, forecasts, embeddings, variants
+    #[command(after_help = crate::serve::HELP)]
+    Serve(Box<ServeArgs>),
+    /// Work on the sessions of a server that is stopped
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Say what a file or a model holds, and which GPUs there are
+    #[command(
+        after_help = "Examples:\n  unspool inspect reads.bam\n  unspool inspect taxi.csv\n  unspool inspect dna-1"
+    )]
+    Inspect(InspectArgs),
     /// Train a series or a DNA model, from random weights or from another model's
     #[command(after_help = crate::train::HELP)]
     Train(TrainArgs),
     /// Train a series model on with your own series
     #[command(after_help = crate::train::finetune::HELP)]
     Finetune(Box<FinetuneArgs>),
+    /// Make an untrained DNA model, with random weights: to train, or to measure
+    #[command(
+        after_help = "Examples:\n  unspool init --arch mamba1 --d-model 256 --layers 8 dna-model\n  unspool init --arch \
+                            mamba2 --d-model 128 --layers 4 --head-dim 32 --seed 7 small-model"
+    )]
+    Init(InitArgs),
+    /// Evaluate a model on public data, beside published ones
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Measure speed: the encoder, forecasts, batch jobs, a server under load
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print completions for a shell
     #[command(after_help = crate::manual::COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
@@ -183,8 +180,8 @@ pub(crate) struct EmbedArgs {
     /// FASTA, FASTQ, SAM, BAM, CRAM (also gzipped); or series: CSV, TSF, Parquet
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// The model's directory (default: the built-in model, series-3 for series and dna-1 for DNA)
-    #[arg(long, value_name = "DIR")]
+    /// A model's directory, or a built-in one's name (default: series-3 for series, dna-1 for DNA)
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<PathBuf>,
     /// The Parquet file to write
     #[arg(short, long, value_name = "OUT")]
@@ -289,8 +286,8 @@ pub(crate) struct ForecastArgs {
     /// Ids of the series to plot (default: the first 12)
     #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "plot")]
     pub(crate) plot_series: Vec<String>,
-    /// The model's directory (default: the built-in model)
-    #[arg(long, value_name = "DIR")]
+    /// A model's directory, or a built-in one's name: series-3 or series-1 (default: series-3)
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) columns: ColumnArgs,
@@ -307,8 +304,8 @@ pub(crate) struct FillArgs {
     /// The file to write: CSV if it ends in .csv, else Parquet (default: CSV to standard output)
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// The model's directory (default: the built-in model)
-    #[arg(long, value_name = "DIR")]
+    /// A model's directory, or a built-in one's name: series-3 or series-1 (default: series-3)
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) columns: ColumnArgs,
@@ -383,8 +380,8 @@ pub(crate) struct ScoreArgs {
     /// The file to write: Parquet, or VCF if it ends in .vcf; of a track Parquet, or bedGraph if it ends in .bedgraph or .bg
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// The DNA model's directory (default: the built-in one)
-    #[arg(long, value_name = "DIR")]
+    /// A DNA model's directory (default: dna-1, the built-in one)
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Write a track in place of scores: bits, -log2 p of each base given those before it
     #[arg(long, value_enum, value_name = "TRACK")]
@@ -457,7 +454,7 @@ pub(crate) enum Vocab {
 /// `unspool inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A file of reads or series, or a model's directory (default: the built-in model)
+    /// A file of reads, variants or series; or a model's directory, or a built-in one's name (default: series-3)
     pub(crate) path: Option<PathBuf>,
     /// The FASTA file that a CRAM file was made with (an index beside it, .fai and .gzi, makes it quicker)
     #[arg(long, value_name = "REF.fa")]

@@ -47,7 +47,7 @@ pub(crate) const HELP: &str = r#"Examples:
   unspool run --input 'lake/*.parquet' --series meter --what forecasts --horizon 24 --output forecasts
 
 job.toml:
-  model = "series-3"                 # or a directory; this is the default
+  model = "series-3"                 # the default; or series-1, dna-1, a directory
   [input]
   paths = ["lake", "more/*.parquet"] # files, folders (also of key=value folders), globs: Parquet or CSV, taken in this
                                      # order, each by name; or URLs: s3://BUCKET/lake/**/*.parquet, gs://, az://, https://
@@ -79,7 +79,7 @@ job.toml:
 
 Killed at any point it goes on when it is started again, and ends with the same bytes. Started again when it is done, it reads
 only files that are new. Each series' rows must come in the order of time, file by file; a row that is late is a reject.
-With a model of DNA (`model = "DIR"`) the input is FASTA, FASTQ, SAM or BAM, and what is given are embeddings.
+With a model of DNA (`model = "dna-1"`) the input is FASTA, FASTQ, SAM or BAM, and what is given are embeddings.
 On more than one machine: --cluster; see `unspool cluster --help`."#;
 
 /// Rows of a unit where the file does not say.

@@ -38,12 +38,14 @@ type Facts = Vec<(String, String)>;
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn run(args: InspectArgs) -> Result<()> {
-    let facts = match args.path.as_deref() {
-        Some(path) if !path.is_dir() => file(path, &args)?,
-        dir => {
-            let options = crate::model::options(args.device, None);
+    let options = crate::model::options(args.device, None);
+    let named = args.path.as_deref().filter(|path| !path.exists()).and_then(Path::to_str);
+    let facts = match (named.and_then(|name| crate::model::built_in(name, options)), args.path.as_deref()) {
+        (Some(model), _) => [describe(&model?)?, cards()].concat(),
+        (None, Some(path)) if !path.is_dir() => file(path, &args)?,
+        (None, dir) => {
             let mut facts = match (crate::model::open(dir, options), dir) {
-                (Err(Error::Model(unspool_model::Error::ReadsWindows { .. })), Some(dir)) => {
+                (Err(unspool_model::Error::ReadsWindows { .. }), Some(dir)) => {
                     windows(&WindowModel::load(dir, options)?)
                 }
                 (model, _) => describe(&model?)?,

@@ -29,7 +29,7 @@ pub(crate) fn load(dir: Option<&Path>, args: &RunArgs) -> Result<Arc<Model>> {
 pub(crate) fn reader(dir: &Path, args: &RunArgs) -> Result<Reader> {
     let options = options(args.device, args.threads);
     match open(Some(dir), options) {
-        Err(error) => windows_instead(error, dir, options),
+        Err(error) => windows_instead(error.into(), dir, options),
         Ok(model) => Ok(ready(model, args).into()),
     }
 }
@@ -65,20 +65,24 @@ pub(crate) fn ready(model: Model, args: &RunArgs) -> Arc<Model> {
     Arc::new(model)
 }
 
-/// The model of a directory, or the built-in one.
+/// A built-in model by its name; `None`: none is called so.
+pub(crate) fn built_in(name: &str, options: RunOptions) -> Option<Result<Model, unspool_model::Error>> {
+    match name {
+        "series-3" => Some(Model::series(options)),
+        "series-1" => Some(Model::series_1(options)),
+        "dna-1" => Some(Model::dna(options)),
+        _ => None,
+    }
+}
+
+/// The model of a directory, a built-in one by its name where there is no such directory, or the default one.
 ///
 /// # Errors
 /// When it cannot be loaded, or cannot run where the options say.
-pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model> {
-    Ok(match dir {
-        Some(dir) => Model::load(dir, options)?,
-        None => Model::series(options)?,
-    })
-}
-
-/// Whether a built-in model has this name.
-pub(crate) fn is_built_in(name: &str) -> bool {
-    matches!(name, "series-3" | "series-1" | "dna-1")
+pub(crate) fn open(dir: Option<&Path>, options: RunOptions) -> Result<Model, unspool_model::Error> {
+    let Some(dir) = dir else { return Model::series(options) };
+    let name = dir.to_str().filter(|_| !dir.exists());
+    name.and_then(|name| built_in(name, options)).unwrap_or_else(|| Model::load(dir, options))
 }
 
 /// A built-in model by its name, the model of a directory, or the default one.
@@ -86,12 +90,8 @@ pub(crate) fn is_built_in(name: &str) -> bool {
 /// # Errors
 /// As [`open`].
 pub(crate) fn by_name(name: Option<&str>, options: RunOptions) -> Result<Model> {
-    match name {
-        None | Some("series-3") => open(None, options),
-        Some("series-1") => Ok(Model::series_1(options)?),
-        Some("dna-1") => Ok(Model::dna(options)?),
-        Some(dir) => open(Some(Path::new(dir)), options),
-    }
+    let named = name.and_then(|name| built_in(name, options));
+    Ok(named.unwrap_or_else(|| open(name.map(Path::new), options))?)
 }
 
 /// Tokens of a batch: as asked for, or as many as suit the model's device.

@@ -56,6 +56,25 @@ use crate::{
     print,
 };
 
+/// What `unspool serve --help` says after the options.
+pub(crate) const HELP: &str = r#"Examples:
+  unspool serve
+  unspool serve --listen 127.0.0.1:50051 --metrics-listen 127.0.0.1:9090
+  unspool serve --config unspool.toml --check
+
+unspool.toml, each line of it optional:
+  data_dir = "sessions"                # and all flags above, with _ for -; of TLS: [tls] with cert, key and client_ca
+  [limits]                             # --check prints all of them, with what they come to; here those that are set most
+  sessions = 1000000
+  session_memory_bytes = 1073741824    # of states; those beyond lie on the disk, where there is a data_dir
+  session_history_bytes = 65536        # of raw values kept of each session, to move it to another model (default: none)
+  [[tenants]]                          # with any of these, every call needs a token
+  name = "team-a"
+  token_sha256 = ["64 digits"]         # printf %s "$TOKEN" | sha256sum
+  sessions = 10000                     # and request_events, requests_per_s, events_per_s: a tenant's own limits
+
+The services are described in proto/unspool/v1 and by reflection. UNSPOOL_LOG=unspool=debug shows every call."#;
+
 /// A connection that says nothing for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 

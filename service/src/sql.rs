@@ -20,7 +20,7 @@ pub(crate) const HELP: &str = r#"Examples:
   unspool sql "select time, value, anomaly(time, value) over (order by time) as score from 'taxi.csv' order by score desc limit 5"
   unspool sql "select shop, unnest(forecast(array_agg(day order by day), array_agg(units order by day), 28)) as step
                from 'sales.parquet' group by shop" --output forecasts.parquet
-  unspool sql "select id, embed(sequence) as e from read_fastq('reads.fq.gz')" --model dna-model --output reads.parquet
+  unspool sql "select id, embed(sequence) as e from read_fastq('reads.fq.gz')" --model dna-1 --output reads.parquet
   unspool sql "select count(*) from read_bam('aligned.bam') where reference = 'chr1' and position < 50000"
   unspool sql "explain select ..."                # shows where the model runs
 
@@ -47,8 +47,8 @@ pub(crate) struct SqlArgs {
     /// Rows of a table to print, at most
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) rows: NonZeroUsize,
-    /// The model's directory (default: the built-in series model)
-    #[arg(long, value_name = "DIR")]
+    /// A model's directory, or a built-in one's name: series-3, series-1 or dna-1 (default: series-3)
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Of embeddings: layer K, as of `unspool embed` (default: the last, after the final norm)
     #[arg(long, value_name = "K")]

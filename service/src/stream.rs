@@ -73,9 +73,11 @@ fn work(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dyn O
 
 fn load(file: &File, args: &StreamArgs) -> Result<Arc<Model>> {
     let options = model::options(args.device, args.threads);
-    let loaded = match file.model.as_deref() {
-        Some(dir) if !model::is_built_in(dir) => Model::load(&file.folder.join(dir), options)?,
-        name => model::by_name(name, options)?,
+    let named = file.model.as_deref().and_then(|name| model::built_in(name, options));
+    let loaded = match (named, &file.model) {
+        (Some(built_in), _) => built_in?,
+        (None, Some(dir)) => Model::load(&file.folder.join(dir), options)?,
+        (None, None) => Model::series(options)?,
     };
     if let (Some(warning), false) = (model::fell_back(&loaded), args.quiet) {
         say(&format!("warning: {warning}"));

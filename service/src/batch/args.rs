@@ -17,12 +17,12 @@ pub(crate) struct BatchArgs {
     /// The job: a TOML file; or leave it out and name --input, --what and --output
     #[arg(required_unless_present = "input")]
     pub(crate) job: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) flags: FlagArgs,
     /// Print what would be done, and end
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) flags: FlagArgs,
+    #[command(flatten, next_help_heading = "Running")]
     pub(crate) device: DeviceArgs,
     /// Threads that compute, of each worker (default: all cores, shared among the workers)
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
@@ -84,7 +84,7 @@ pub(crate) struct FlagArgs {
     /// A column after whose values the output's folders are named; may be repeated
     #[arg(long, value_name = "COLUMN", requires = "input")]
     pub(crate) partition_by: Vec<String>,
-    /// The model's directory, or series-3 or series-1 (default: series-3)
+    /// A model's directory, or a built-in one's name: series-3, series-1 or dna-1 (default: series-3)
     #[arg(long, value_name = "NAME|DIR", requires = "input")]
     pub(crate) model: Option<String>,
     /// A unit is finished after so many rows: what a kill can cost

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    model::{fell_back, place},
+    model::{built_in, fell_back, place},
 };
 
 /// The models inside the binary: the default one, and the one before it, for sessions that were begun with it.
@@ -73,11 +73,9 @@ impl Registry {
 
     /// A built-in model, or a directory's.
     fn read(&self, name: &str) -> Result<(Model, Option<PathBuf>)> {
-        match name {
-            "series-3" => Ok((Model::series(self.options)?, None)),
-            "series-1" => Ok((Model::series_1(self.options)?, None)),
-            "dna-1" => Ok((Model::dna(self.options)?, None)),
-            dir => Ok((Model::load(Path::new(dir), self.options)?, Some(dir.into()))),
+        match built_in(name, self.options) {
+            Some(model) => Ok((model?, None)),
+            None => Ok((Model::load(Path::new(name), self.options)?, Some(name.into()))),
         }
     }
 

@@ -66,10 +66,7 @@ fn session(args: &SqlArgs, threads: usize) -> Result<SqlSession> {
     let limits = Limits { memory, spill: args.spill.clone(), threads };
     let (dir, options, quiet) = (args.model.clone(), model::options(args.device, args.threads), args.quiet);
     let load = move || {
-        let model = match &dir {
-            Some(dir) => unspool_model::Model::load(dir, options)?,
-            None => unspool_model::Model::series(options)?,
-        };
+        let model = model::open(dir.as_deref(), options)?;
         if let (Some(warning), false) = (model::fell_back(&model), quiet) {
             say(&format!("warning: {warning}"));
         }

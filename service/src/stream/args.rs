@@ -23,7 +23,7 @@ pub(crate) struct StreamArgs {
     /// Kafka's address, instead of the file's
     #[arg(long, value_name = "HOST:PORT", env = "UNSPOOL_KAFKA", hide_env_values = true)]
     pub(crate) bootstrap: Option<String>,
-    /// Where snapshots are kept, instead of the file's folder
+    /// Where snapshots are kept, instead of the file's run.data_dir
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// This worker's lasting name (default: one that the data folder remembers)

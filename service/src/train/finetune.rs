@@ -23,7 +23,7 @@ const LENGTHS: [(usize, f64); 5] = [(128, 0.4), (64, 0.2), (32, 0.15), (16, 0.15
 
 /// `unspool finetune --help`.
 pub(crate) const HELP: &str = "Examples:\n  unspool finetune sales.parquet --id shop --time day --value units --output run\n  unspool \
-                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n  unspool finetune train.csv --classify --model dna-1 --dev dev.csv --test test.csv --steps 1000 --output \
+                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n  unspool finetune train.csv --classify --model dna-model --dev dev.csv --test test.csv --steps 1000 --output \
                                classifier\n\nHold the \
                                last values of your series back (in other files), and compare forecasts of both models there before \
                                you use the new one: few series are soon learned by heart.";

@@ -43,4 +43,19 @@ fn what_files_and_models_hold() {
     let layers = "backbone 2 layers of width 16: Mamba-1, inner width 32, n 16, k 4";
     check("dna", &["model dna", "trained no: its weights are random", "input DNA, one token a base", layers]);
     check("", &["trained yes", "input series, in patches of 16 values"]);
+    check("series-3", &["model series-3", "trained yes"]);
+    check("dna-1", &["model dna-1", "trained yes", "input DNA, one token a base"]);
+}
+
+#[test]
+fn a_built_in_model_is_named_wherever_a_model_is() {
+    let folder = folder();
+    let forecast =
+        |model: &str| succeed(folder.path(), &format!("forecast nyc_taxi.csv --horizon 2 -q {model}")).stdout;
+    assert_eq!(forecast("--model series-3"), forecast(""));
+    assert_ne!(forecast("--model series-1"), forecast(""));
+    // A directory of that name comes first.
+    fs::rename(folder.path().join("dna"), folder.path().join("dna-1")).unwrap();
+    let own = succeed(folder.path(), "inspect dna-1").stdout;
+    assert!(own.contains("no: its weights are random"), "{own}");
 }
