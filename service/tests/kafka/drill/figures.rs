@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::flows::Shared;
 
-/// Memory that a process may take at the end on top of what it took in its early minutes.
+/// Memory that a process may take in the second half on top of a quarter more than in the first.
 const SLACK_BYTES: u64 = 64 << 20;
 
 /// An act, and how long each way took to catch up.
@@ -74,18 +74,12 @@ impl Figures {
         self.write(line);
     }
 
-    /// The most memory of each process about minute 5 (of a short drill: in the middle of its first half), and at the end.
-    fn windows(&self) -> Vec<(&'static str, u64, u64)> {
-        let whole = self.began.elapsed();
-        let early = Duration::from_secs(300).min(whole / 4);
-        let width = Duration::from_secs(60).min(whole / 4);
-        let most = |all: &[(Duration, u64)], (from, to): (Duration, Duration)| {
+    /// The most memory of each process from one time to another.
+    fn most(&self, (from, to): (Duration, Duration)) -> BTreeMap<&'static str, u64> {
+        let most = |all: &Vec<(Duration, u64)>| {
             all.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, bytes)| *bytes).max().unwrap_or(0)
         };
-        let of = |(name, all): (&&'static str, &Vec<(Duration, u64)>)| {
-            (*name, most(all, (early.saturating_sub(width), early + width)), most(all, (whole - 2 * width, whole)))
-        };
-        self.memory.iter().map(of).collect()
+        self.memory.iter().map(|(name, all)| (*name, most(all))).collect()
     }
 
     /// The table; memory must be flat.
@@ -107,16 +101,27 @@ impl Figures {
             let events = flow.events.load(std::sync::atomic::Ordering::SeqCst);
             table += &format!("{name}: {events} events, from when due p50 {p50:.0} ms, p99 {p99:.0} ms\n");
         }
-        let windows = self.windows();
-        for (name, early, late) in &windows {
+        let (whole, minute) = (self.began.elapsed(), Duration::from_secs(60));
+        // About minute 5 and in the last two minutes, for people; one half beside the other, for the assertion.
+        let shown = [self.most((minute * 4, minute * 6)), self.most((whole.saturating_sub(minute * 2), whole))];
+        let halves = [self.most((Duration::ZERO, whole / 2)), self.most((whole / 2, whole))];
+        for name in self.memory.keys() {
             let count = ends.get(name).copied().unwrap_or(0);
-            table +=
-                &format!("{name}: {count} starts, memory {} MB early, {} MB at the end\n", early >> 20, late >> 20);
+            let [at_five, at_end] = [0, 1].map(|at: usize| shown[at][name] >> 20);
+            let [first, second] = [0, 1].map(|at: usize| halves[at][name] >> 20);
+            table += &format!(
+                "{name}: {count} starts; memory {at_five} MB at minute 5, {at_end} MB at the end; {first} MB at most in the \
+                 first half, {second} MB in the second\n"
+            );
         }
         println!("{:.1} minutes\n{table}log: {}", self.began.elapsed().as_secs_f64() / 60.0, self.path.display());
         self.write(json!({"end": table}));
-        for (name, early, late) in windows.into_iter().filter(|(name, ..)| *name != "broker") {
-            assert!(late <= early + early / 4 + SLACK_BYTES, "{name}: {late} bytes of memory, {early} early on");
+        for (name, first) in halves[0].iter().filter(|(name, _)| **name != "broker") {
+            let second = halves[1][name];
+            assert!(
+                second <= first + first / 4 + SLACK_BYTES,
+                "{name}: {second} bytes of memory in the second half, {first} in the first"
+            );
         }
     }
 }

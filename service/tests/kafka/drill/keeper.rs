@@ -13,6 +13,9 @@ use crate::{command::binary, worker::device};
 /// Where Debian's `faketime` has the library that sets a process' clock.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
+/// What is logged where the caller does not say.
+const QUIET: &str = "error,librdkafka=off,rdkafka=off";
+
 /// A command that is kept running.
 pub(super) struct Kept {
     pub name: &'static str,
@@ -75,7 +78,8 @@ impl Kept {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new(binary());
         command.args(&self.words).current_dir(&self.folder).stdin(Stdio::null());
-        command.env("UNSPOOL_LOG", "error,librdkafka=off,rdkafka=off").env("UNSPOOL_DEVICE", device());
+        command.env("UNSPOOL_LOG", std::env::var("UNSPOOL_LOG").unwrap_or_else(|_| QUIET.to_owned()));
+        command.env("UNSPOOL_DEVICE", device());
         command.env("UNSPOOL_THREADS", "1").stdout(log.try_clone().unwrap()).stderr(log);
         if Path::new(FAKETIME).exists() {
             command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", self.folder.join("clock"));
