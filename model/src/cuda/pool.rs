@@ -14,6 +14,8 @@ use crate::{Error, Result, config::Config};
 
 /// The share of the memory that is free once the weights are on the card, for states, in percent, where nobody says.
 const SHARE: u64 = 85;
+/// Says how much else.
+const BYTES: &str = "UNSPOOL_GPU_STATE_BYTES";
 /// The most slots: their numbers are the kernels' i32, and there must be a limit.
 const MOST: usize = 1 << 24;
 
@@ -62,7 +64,7 @@ impl Pool {
         let values = config.state_len() / config.layers;
         let each = States::slot_bytes(config.layers, values) as u64;
         let (free, total) = gpu.memory()?;
-        let bytes = bytes.unwrap_or(free / 100 * SHARE);
+        let bytes = bytes.map_or_else(asked, |bytes| Ok(Some(bytes)))?.unwrap_or(free / 100 * SHARE);
         if each > bytes || bytes > free {
             let (ordinal, needed) = (gpu.card().ordinal, each.max(bytes));
             return Err(CudaError::Memory { ordinal, what: "the pool of states", needed, free, total }.into());
@@ -205,6 +207,13 @@ impl Entered<'_> {
         states.save(lane, &[slot], |_, values| read = values.into())?;
         Ok(read)
     }
+}
+
+/// What the environment allows for states, in bytes: where several processes share a card.
+fn asked() -> Result<Option<u64>> {
+    let Ok(text) = std::env::var(BYTES) else { return Ok(None) };
+    let refuse = |_| Error::Input(format!("{BYTES}={text}: bytes of the card for states, such as 2000000000"));
+    text.parse().map(Some).map_err(refuse)
 }
 
 fn lost(why: &str) -> Error {

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo test -p unspool --test kafka headline -- --nocapture                    # the CPU, a broker inside the process
-//! UNSPOOL_DEVICE=cuda:0 cargo test --release --features cuda -p unspool --test kafka headline -- --nocapture   # a card
+//! UNSPOOL_DEVICE=cuda:0 UNSPOOL_GPU_STATE_BYTES=2000000000 cargo test --release --features cuda -p unspool --test kafka headline -- --nocapture   # a card
 //! ```
 //!
 //! Stream workers are killed and share their partitions anew, the server is killed while its clients try again, and in the last way
