@@ -133,7 +133,8 @@ fn the_page_for_operators_knows_every_limit() {
 #[test]
 fn the_file_that_the_help_shows_is_understood() {
     let shown = crate::serve::HELP.split("unspool.toml, each").nth(1).expect("shows one");
-    let lines: String = shown.lines().skip(1).take_while(|line| line.starts_with("  ")).map(|l| format!("{l}\n")).collect();
+    let lines: String =
+        shown.lines().skip(1).take_while(|line| line.starts_with("  ")).map(|l| format!("{l}\n")).collect();
     let file: File = toml::from_str(&lines).expect("is understood");
     assert_eq!((file.limits.sessions, file.tenants.len()), (Some(1_000_000), 1));
 }
