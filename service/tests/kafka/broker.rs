@@ -251,6 +251,19 @@ impl Broker {
         list.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == members)
     }
 
+    /// How many partitions of its only topic each member has, where the members have agreed on that.
+    pub(crate) fn shares(&self, group: &str) -> Vec<i32> {
+        let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
+        let stable = list.groups().iter().filter(|group| group.state() == "Stable");
+        // A version, a number of topics, a name with its length, and a number of partitions.
+        let share = |bytes: &[u8]| -> Option<i32> {
+            let len = usize::from(u16::from_be_bytes(bytes.get(6..8)?.try_into().ok()?));
+            Some(i32::from_be_bytes(bytes.get(8 + len..12 + len)?.try_into().ok()?))
+        };
+        let of = |assignment: Option<&[u8]>| assignment.and_then(share).unwrap_or(0);
+        stable.flat_map(|group| group.members()).map(|member| of(member.assignment())).collect()
+    }
+
     /// Waits until a group has committed all records of a topic; whether it has.
     pub(crate) fn comes_to_its_end(&self, group: &str, topic: &str, most: Duration) -> bool {
         let until = Instant::now() + most;
