@@ -133,7 +133,8 @@ impl Drill<'_> {
     /// Waits until each way has given what is due next, and all before that; how long each took.
     fn caught_up(&mut self, act: &'static str) -> Acted {
         let (began, shared) = (Instant::now(), self.shared);
-        let (steps, rounds) = (stream::due(shared) + 1, sessions::rounds(shared).0 + 1);
+        // Of what is due now some may have been given before the act: it is what comes next that counts.
+        let (steps, rounds) = (stream::due(shared) + 2, sessions::rounds(shared).0 + 2);
         let files = shared.lake.load(SeqCst);
         let mut took = [None; 3];
         while took.contains(&None) {
