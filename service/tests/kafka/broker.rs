@@ -44,7 +44,7 @@ pub(crate) struct Got {
 pub(crate) struct Broker {
     dir: PathBuf,
     /// Goes with the last of those who use it.
-    _folder: Option<Arc<tempfile::TempDir>>,
+    folder: Option<Arc<tempfile::TempDir>>,
     pub address: String,
     /// How long a scenario waits for a job to come to its end.
     pub patience: Duration,
@@ -57,7 +57,7 @@ impl Broker {
             std::env::var_os("UNSPOOL_TEST_KAFKA").expect("UNSPOOL_TEST_KAFKA: the folder of .ci/kafka.sh start"),
         );
         let port = std::fs::read_to_string(dir.join("1/port")).expect("a broker was started there");
-        Self { dir, _folder: None, address: format!("127.0.0.1:{}", port.trim()), patience: Duration::from_secs(60) }
+        Self { dir, folder: None, address: format!("127.0.0.1:{}", port.trim()), patience: Duration::from_secs(60) }
     }
 
     /// One inside this process, of its own.
@@ -67,7 +67,12 @@ impl Broker {
         let certificate = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         std::fs::write(folder.path().join("ca.pem"), certificate.cert.pem()).unwrap();
         let dir = folder.path().to_owned();
-        Self { dir, _folder: Some(Arc::new(folder)), address: address.to_string(), patience }
+        Self { dir, folder: Some(Arc::new(folder)), address: address.to_string(), patience }
+    }
+
+    /// It is inside this process.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// A name that no earlier run has used.
@@ -249,19 +254,6 @@ impl Broker {
     pub(crate) fn agreed(&self, group: &str, members: usize) -> bool {
         let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
         list.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == members)
-    }
-
-    /// How many partitions of its only topic each member has, where the members have agreed on that.
-    pub(crate) fn shares(&self, group: &str) -> Vec<i32> {
-        let list = self.consumer("test-asks").client().fetch_group_list(Some(group), ASK).unwrap();
-        let stable = list.groups().iter().filter(|group| group.state() == "Stable");
-        // A version, a number of topics, a name with its length, and a number of partitions.
-        let share = |bytes: &[u8]| -> Option<i32> {
-            let len = usize::from(u16::from_be_bytes(bytes.get(6..8)?.try_into().ok()?));
-            Some(i32::from_be_bytes(bytes.get(8 + len..12 + len)?.try_into().ok()?))
-        };
-        let of = |assignment: Option<&[u8]>| assignment.and_then(share).unwrap_or(0);
-        stable.flat_map(|group| group.members()).map(|member| of(member.assignment())).collect()
     }
 
     /// Waits until a group has committed all records of a topic; whether it has.

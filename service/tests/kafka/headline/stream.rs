@@ -1,11 +1,6 @@
 //! Stream jobs: for each kind of result three workers in one consumer group, which come, go and are killed.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use unspool_model::Model;
 use unspool_pipelines::stream::Saved;
@@ -127,28 +122,21 @@ impl<'a> Streamed<'a> {
         self.start(folder, number);
     }
 
+    /// SIGKILL. On the broker inside this process SIGTERM: there sessions do not end, so that who is killed while partitions are
+    /// shared anew may leave some to nobody for good.
     fn kill(&mut self, number: usize) {
-        self.workers.remove(&number).unwrap().kill();
+        let worker = self.workers.remove(&number).unwrap();
+        if self.job.broker.is_embedded() {
+            worker.ready(SOON);
+            worker.stop();
+        } else {
+            worker.kill();
+        }
     }
 
     /// Waits until all that was sent is committed.
     pub(super) fn wait(&self) {
         self.job.broker.wait_for(self.job.name, self.job.input, self.job.broker.patience);
-    }
-
-    /// Waits until each worker has its share of the partitions. Who is killed while they are shared leaves some to nobody, and a
-    /// broker without sessions that end (the embedded one) does not get over that.
-    fn at_rest(&self) {
-        let until = Instant::now() + self.job.broker.patience;
-        loop {
-            let shares = self.job.broker.shares(self.job.name);
-            let all = shares.iter().sum::<i32>() == PARTITIONS && !shares.contains(&0);
-            if all && shares.len() == self.workers.len() {
-                return;
-            }
-            assert!(Instant::now() < until, "{}: the partitions are shared so: {shares:?}", self.job.name);
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 
     pub(super) fn stop(&mut self) {
@@ -267,7 +255,6 @@ pub(super) fn run(stage: &Stage, broker: &Broker) -> Given {
     jobs.push(Streamed::new(broker, (stage, &reads, true), Kind::OF_READS, None));
     jobs.iter_mut().for_each(|job| (0..2).for_each(|number| job.start(folder, number)));
     for portion in 0..PORTIONS {
-        jobs.iter().for_each(Streamed::at_rest);
         for topic in [&series, &reads] {
             // In the middle of it: half of the portion is there when the workers are disturbed, the rest comes meanwhile.
             let (first, rest) = topic.portions[portion].split_at(topic.portions[portion].len() / 2);
