@@ -113,6 +113,9 @@ impl<'a> Streamed<'a> {
     pub(super) fn start(&mut self, folder: &Path, number: usize) {
         let (name, member) = (format!("{}-{number}", self.job.name), format!("worker-{number}"));
         let worker = Worker::start(folder, &name, &[&self.file, "--member", &member]);
+        if self.job.broker.is_embedded() {
+            worker.ready(SOON);
+        }
         assert!(self.workers.insert(number, worker).is_none());
     }
 
@@ -122,8 +125,8 @@ impl<'a> Streamed<'a> {
         self.start(folder, number);
     }
 
-    /// SIGKILL. On the broker inside this process SIGTERM: there sessions do not end, so that who is killed while partitions are
-    /// shared anew may leave some to nobody for good.
+    /// SIGKILL. On the broker inside this process SIGTERM: there sessions do not end, so that who is killed, or comes, while partitions
+    /// are shared anew may leave some to nobody for good.
     fn kill(&mut self, number: usize) {
         let worker = self.workers.remove(&number).unwrap();
         if self.job.broker.is_embedded() {
