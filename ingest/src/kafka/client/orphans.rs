@@ -22,8 +22,8 @@ use rdkafka::{
 
 use super::{ASK, Connection, Group, Result};
 
-/// How often a member looks; partitions must be nobody's twice in a row: a round of a rebalance takes less than this.
-const EVERY: Duration = Duration::from_secs(3);
+/// How often a member looks; partitions must be nobody's twice in a row.
+const EVERY: Duration = Duration::from_secs(8);
 
 /// Looks, on a thread of its own, until it is dropped.
 pub struct Orphans {
