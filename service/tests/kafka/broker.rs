@@ -256,6 +256,33 @@ impl Broker {
         list.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == members)
     }
 
+    /// What the broker says of a topic and of a group: for whoever asks why nothing goes on.
+    pub(crate) fn situation(&self, topics: &[&str], group: &str) -> String {
+        let consumer = |isolation| -> BaseConsumer {
+            let mut config = self.config();
+            config.set("group.id", "test-asks").set("isolation.level", isolation).create().unwrap()
+        };
+        let (all, committed) = (consumer("read_uncommitted"), consumer("read_committed"));
+        let mut lines = vec![];
+        for topic in topics {
+            let Ok(metadata) = all.fetch_metadata(Some(topic), ASK) else { return "the broker does not answer".into() };
+            for partition in metadata.topics()[0].partitions() {
+                let ends = [&all, &committed].map(|one| one.fetch_watermarks(topic, partition.id(), ASK));
+                let ends = ends.map(|ends| ends.map_or_else(|error| error.to_string(), |(_, end)| end.to_string()));
+                lines.push(format!("{topic} {}: ends at {}, committed up to {}", partition.id(), ends[0], ends[1]));
+            }
+        }
+        match all.client().fetch_group_list(Some(group), ASK) {
+            Err(error) => lines.push(format!("{group}: {error}")),
+            Ok(list) => lines.extend(list.groups().iter().map(|group| {
+                let members: Vec<_> = group.members().iter().map(|member| member.id()).collect();
+                format!("{}: {} of {members:?}", group.name(), group.state())
+            })),
+        }
+        lines.push(format!("{group}: {} records of {} are not committed", self.lag(group, topics[0]), topics[0]));
+        lines.join("\n")
+    }
+
     /// Waits until a group has committed all records of a topic; whether it has.
     pub(crate) fn comes_to_its_end(&self, group: &str, topic: &str, most: Duration) -> bool {
         let until = Instant::now() + most;

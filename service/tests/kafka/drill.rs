@@ -85,6 +85,9 @@ struct Drill<'a> {
     dir: PathBuf,
     measured: Instant,
     minutes: u64,
+    /// The stream job's input and output, and its group.
+    topics: (&'a str, String),
+    group: &'a str,
     /// Ends with an error that were told, of each process.
     told: Vec<usize>,
     /// While the disk was full.
@@ -144,9 +147,11 @@ impl Drill<'_> {
             took.iter_mut().zip(done).filter(|(took, done)| took.is_none() && *done).for_each(|(took, _)| {
                 *took = Some(began.elapsed());
             });
-            let lines: Vec<String> =
-                self.processes.iter().map(|one| format!("{}: {}", one.name, one.last_line())).collect();
-            assert!(began.elapsed() < PATIENCE, "{act}: {took:?} of stream, sessions and batch; {}", lines.join("; "));
+            if began.elapsed() > PATIENCE {
+                let lines: Vec<String> = self.processes.iter().map(Kept::last_lines).collect();
+                let seen = self.broker.situation(&[self.topics.0, &self.topics.1], self.group);
+                panic!("{act}: {took:?} of stream, sessions and batch;\n{}\n{seen}", lines.join("\n"));
+            }
         }
         let [stream, sessions, batch] = took.map(Option::unwrap_or_default);
         Acted { act, stream, sessions, batch }
@@ -344,7 +349,8 @@ fn drill() {
     println!("in {}", folder.display());
     let input = broker.unique("drill");
     broker.create(input, stream::PARTITIONS, &[]);
-    let more = "[output]\ngive = 'scores'\n[run]\nsnapshot_interval_ms = 2000\n";
+    // The only broker there is takes its seconds to start: no worker is given up before it is back.
+    let more = "[output]\ngive = 'scores'\n[group]\nsession_timeout_ms = 30000\n[run]\nsnapshot_interval_ms = 2000\n";
     let job = Job { broker: &broker, input, name: format!("{input}-job").leak(), more };
     let (file, address) = (job.write(&dir, stream::PARTITIONS), free_address());
     let (clock, truth) = (Clock::new(&folder), Truth::new());
@@ -361,6 +367,8 @@ fn drill() {
         dir,
         measured: shared.began,
         minutes: 0,
+        topics: (input, job.out()),
+        group: job.name,
         full: None,
     };
     let came = run(&mut drill, &truth, (input, &job.out(), &address), minutes);

@@ -34,6 +34,7 @@ impl Job<'_> {
                 }
                 "output" if self.in_files() => format!("parquet = '{out}'"),
                 "output" => format!("topic = '{out}'\nrejects = '{dead}'"),
+                "group" if more.contains("session_timeout_ms") => format!("name = '{name}'"),
                 "group" => format!("name = '{name}'\nsession_timeout_ms = 6000"),
                 "run" if more.contains("snapshot_interval_ms") => format!("data_dir = 'data-{name}'"),
                 "run" => format!("data_dir = 'data-{name}'\nsnapshot_interval_ms = 700\ntransaction_timeout_ms = 6000"),

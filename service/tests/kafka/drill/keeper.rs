@@ -74,6 +74,14 @@ impl Kept {
         text.lines().last().unwrap_or_default().to_owned()
     }
 
+    /// The last lines that it said, and whether it runs.
+    pub(super) fn last_lines(&self) -> String {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(12)..];
+        format!("{}, running: {}:\n  {}", self.name, self.is_running(), last.join("\n  "))
+    }
+
     fn spawn(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new(binary());
