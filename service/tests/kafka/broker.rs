@@ -263,9 +263,14 @@ impl Broker {
             config.set("group.id", "test-asks").set("isolation.level", isolation).create().unwrap()
         };
         let (all, committed) = (consumer("read_uncommitted"), consumer("read_committed"));
-        let mut lines = vec![];
+        let log = std::fs::read_to_string(self.dir.join("1/log")).unwrap_or_default();
+        let log: Vec<&str> = log.lines().collect();
+        let mut lines = vec![format!("the broker's log:\n  {}", log[log.len().saturating_sub(20)..].join("\n  "))];
         for topic in topics {
-            let Ok(metadata) = all.fetch_metadata(Some(topic), ASK) else { return "the broker does not answer".into() };
+            let Ok(metadata) = all.fetch_metadata(Some(topic), ASK) else {
+                lines.push("the broker does not answer".into());
+                break;
+            };
             for partition in metadata.topics()[0].partitions() {
                 let ends = [&all, &committed].map(|one| one.fetch_watermarks(topic, partition.id(), ASK));
                 let ends = ends.map(|ends| ends.map_or_else(|error| error.to_string(), |(_, end)| end.to_string()));

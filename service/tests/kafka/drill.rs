@@ -51,7 +51,7 @@ const DISK_MB: u32 = 600;
 /// How far the clock steps forward, and back again.
 const CLOCK_S: i64 = 3600;
 /// Who has not caught up after so long never does.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(240);
 const MEMORY_EVERY: Duration = Duration::from_secs(5);
 
 /// What happens.
@@ -349,8 +349,9 @@ fn drill() {
     println!("in {}", folder.display());
     let input = broker.unique("drill");
     broker.create(input, stream::PARTITIONS, &[]);
-    // The only broker there is takes its seconds to start: no worker is given up before it is back.
-    let more = "[output]\ngive = 'scores'\n[group]\nsession_timeout_ms = 30000\n[run]\nsnapshot_interval_ms = 2000\n";
+    // The only broker there is takes its seconds to start: neither a worker nor a transaction is given up before it is back.
+    let more = "[output]\ngive = 'scores'\n[group]\nsession_timeout_ms = 30000\n\
+                [run]\nsnapshot_interval_ms = 2000\ntransaction_timeout_ms = 30000\n";
     let job = Job { broker: &broker, input, name: format!("{input}-job").leak(), more };
     let (file, address) = (job.write(&dir, stream::PARTITIONS), free_address());
     let (clock, truth) = (Clock::new(&folder), Truth::new());
