@@ -10,6 +10,8 @@ use crate::progress::say;
 
 /// A line comes this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Trouble that goes on is told again so often: while a broker is away its client says two or three things in turn.
+const TROUBLE_EVERY: Duration = Duration::from_secs(30);
 
 /// Shows progress on standard error.
 pub(crate) struct View {
@@ -18,14 +20,14 @@ pub(crate) struct View {
     /// Messages at the last line.
     messages: u64,
     ready: bool,
-    /// The last trouble, and when it was told.
-    trouble: Option<(String, Instant)>,
+    /// What trouble was told within [`TROUBLE_EVERY`], and when.
+    trouble: Vec<(String, Instant)>,
 }
 
 impl View {
     /// A view; a quiet one shows trouble alone.
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, last: Instant::now(), messages: 0, ready: false, trouble: None }
+        Self { quiet, last: Instant::now(), messages: 0, ready: false, trouble: vec![] }
     }
 
     /// Shows the counts.
@@ -62,10 +64,10 @@ impl View {
 
     /// Something went wrong and is being mended; the same again is not told for a while.
     pub(crate) fn trouble(&mut self, problem: &str) {
-        let told = |(last, at): &(String, Instant)| last == problem && at.elapsed() < LINE_EVERY;
-        if !self.trouble.as_ref().is_some_and(told) {
+        self.trouble.retain(|(_, at)| at.elapsed() < TROUBLE_EVERY);
+        if !self.trouble.iter().any(|(told, _)| told == problem) {
             say(&format!("warning: {problem}"));
-            self.trouble = Some((problem.to_owned(), Instant::now()));
+            self.trouble.push((problem.to_owned(), Instant::now()));
         }
     }
 }
