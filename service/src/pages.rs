@@ -1,6 +1,15 @@
-//! What `docs/operations.md` says, held against the program: a metric or a limit that is not there, or that is another one, fails a test.
+//! What the pages say, held against the program: a metric or a limit that is not there, or that is another one, or a command that would
+//! not be understood, fails a test.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{CommandFactory, error::ErrorKind};
+
+use crate::args::Cli;
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
 
@@ -60,15 +69,94 @@ fn every_metric_is_on_the_page_and_nothing_else() {
     assert_eq!(used, described.iter().map(|[name, kind, _]| (name.as_str(), kind.as_str())).collect());
 }
 
+/// README and all pages, each with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.join("docs"), root.join("docs/guides")];
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let pages = entries.chain([root.join("../README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.map(|page| (page.clone(), fs::read_to_string(page).unwrap())).collect()
+}
+
 #[test]
 fn what_pages_name_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    for page in pages.chain([root.join("../README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md")) {
-        let text = fs::read_to_string(&page).unwrap();
+    for (page, text) in pages() {
         for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
             let there = link.is_empty() || link.contains("://") || page.with_file_name(link).exists();
             assert!(there, "{}: {link}", page.display());
         }
     }
+}
+
+/// The words behind `unspool` of each command in lines of a shell; one goes over several lines by `\\` or within quotes.
+fn typed(lines: &str) -> Vec<Vec<String>> {
+    let (mut found, mut open) = (vec![], String::new());
+    for line in lines.lines() {
+        open.push_str(line);
+        if let Some(begun) = open.strip_suffix('\\') {
+            open = begun.to_owned();
+            continue;
+        }
+        let Some(words) = shlex::split(&open) else {
+            open.push('\n');
+            continue;
+        };
+        open.clear();
+        let words = words.iter().flat_map(|word| match word.strip_suffix(';') {
+            Some(word) => vec![word.to_owned(), ";".to_owned()],
+            None => vec![word.clone()],
+        });
+        for command in words.collect::<Vec<_>>().split(|word| [";", "&", "&&", "|"].contains(&&word[..])) {
+            let command = command.split(|word| [">", "2>"].contains(&&word[..])).next().unwrap_or_default();
+            let settings = command.iter().take_while(|word| word.contains('=') && !word.starts_with('-')).count();
+            let command = match &command[settings..] {
+                [cargo, run, release, dashes, rest @ ..]
+                    if [cargo, run, release, dashes] == ["cargo", "run", "--release", "--"] =>
+                {
+                    rest
+                }
+                [first, rest @ ..] if first == "unspool" || first.ends_with("/unspool") => rest,
+                _ => continue,
+            };
+            found.push(command.to_vec());
+        }
+    }
+    found
+}
+
+/// What is shown under `--help` of a command and of all below it.
+fn helps(command: &clap::Command, all: &mut Vec<(String, String)>) {
+    let help = command.get_after_help().into_iter().chain(command.get_after_long_help());
+    all.extend(help.map(|help| (format!("{} --help", command.get_name()), help.to_string())));
+    command.get_subcommands().for_each(|below| helps(below, all));
+}
+
+#[test]
+fn commands_in_pages_and_helps_are_understood() {
+    let mut texts = vec![];
+    helps(&Cli::command(), &mut texts);
+    for text in &mut texts {
+        let lines =
+            text.1.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with("unspool "));
+        text.1 = lines.collect::<Vec<_>>().join("\n");
+    }
+    for (page, text) in pages() {
+        let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        texts.extend(blocks.map(|block| (page.display().to_string(), block.to_owned())));
+    }
+    let mut count = 0;
+    for (place, text) in texts {
+        for words in typed(&text) {
+            count += 1;
+            let asked = Cli::command().try_get_matches_from([String::from("unspool")].iter().chain(&words));
+            let fine = |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            assert!(
+                asked.as_ref().err().is_none_or(fine),
+                "{place}: unspool {}: {}",
+                words.join(" "),
+                asked.unwrap_err()
+            );
+        }
+    }
+    assert!(count > 100, "{count} commands were found");
 }

@@ -200,7 +200,7 @@ fn a_report_shows_what_a_job_came_to() {
     );
 }
 
-/// What the README says of batch jobs does what it says, as typed in a clone.
+/// What the page says of batch jobs does what it says, as typed in a clone.
 #[test]
 fn the_example_runs_as_it_is_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -210,9 +210,8 @@ fn the_example_runs_as_it_is_written() {
     for name in ["batch.toml", "data/nyc_taxi.csv"] {
         fs::copy(root.join("service/examples").join(name), examples.join(name)).unwrap();
     }
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let section = readme.split("\n## Batch\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = fs::read_to_string(root.join("service/docs/batch.md")).unwrap();
+    let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let lines: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix("unspool ")).collect();
     assert!(lines.len() >= 4 && lines.iter().any(|line| line.starts_with("report ")), "{lines:?}");
     for line in lines {

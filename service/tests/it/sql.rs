@@ -23,10 +23,9 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn the_readmes_examples_run_as_they_are_written() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = text.split("\n## SQL\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let script = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+fn the_pages_examples_run_as_they_are_written() {
+    let text = fs::read_to_string(root().join("service/docs/sql.md")).unwrap();
+    let script = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = TempDir::new().unwrap();
     std::os::unix::fs::symlink(root().join("service"), folder.path().join("service")).unwrap();
     let script = format!("set -e\nunspool() {{ '{}' \"$@\"; }}\n{script}", env!("CARGO_BIN_EXE_unspool"));

@@ -1,4 +1,4 @@
-"""The README's examples in Python, as they stand there."""
+"""The pages' examples in Python, as they stand there."""
 
 import re, subprocess, sys
 
@@ -6,7 +6,8 @@ from conftest import ROOT
 
 
 def test_the_example_in_python(server, tmp_path):
-    example, from_ray = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    pages = [(ROOT / "service/docs" / page).read_text() for page in ("serve.md", "batch.md")]
+    example, from_ray = (found for page in pages for found in re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     compile(from_ray, "from_ray.py", "exec")  # Ray is too much to install for it
     assert "127.0.0.1:50051" in example and len(example.splitlines()) <= 12
     (tmp_path / "call.py").write_text(example.replace("127.0.0.1:50051", server.address))
