@@ -38,6 +38,7 @@ mod record;
 mod recover;
 mod session;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -67,6 +68,7 @@ pub use self::{
     models::Models,
     options::StoreOptions,
     session::{Append, Applied, Info, Page, Spec, Stats, Tier, View},
+    snapshot::Snapshot,
 };
 
 /// The store. All calls take `&self` and may come from any thread; those on one session follow one another.
@@ -175,13 +177,13 @@ impl Store {
         self.shared.snapshot(key, now)
     }
 
-    /// Begins session `key` from a snapshot's bytes, of this store or another. Its model must be here. A state of another
+    /// Begins session `key` from a snapshot of this store or another. Its model must be here. A state of another
     /// route goes on, but no longer to the bits of an undisturbed run ([`State::route`] tells).
     ///
     /// # Errors
-    /// [`Error::Snapshot`] for other bytes; as [`Store::open_session`].
-    pub fn restore(&self, key: &Key, bytes: &[u8], now: Time) -> Result<Durable> {
-        self.shared.restore(key, bytes, now)
+    /// [`Error::Snapshot`] for a state that is not of the session that the snapshot tells of; as [`Store::open_session`].
+    pub fn restore(&self, key: &Key, snapshot: Snapshot, now: Time) -> Result<Durable> {
+        self.shared.restore(key, snapshot, now)
     }
 
     /// Begins session `key` with a state that something else has brought so far, of the model and the options that `spec` names; its next

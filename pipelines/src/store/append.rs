@@ -197,8 +197,10 @@ fn plan(index: &mut Index, sid: Sid, append: &Append<'_>, limit: u64) -> Result<
     if found < last {
         return Err(Error::Old { key: key(), last, found });
     }
-    if found != last + 1 {
-        return Err(Error::Gap { key: key(), expected: last + 1, found });
+    // A session that was restored may be at any number.
+    let expected = last.saturating_add(1);
+    if found != expected {
+        return Err(Error::Gap { key: key(), expected, found });
     }
     let parts = session.parts.take().filter(|parts| append.offset > 0 && parts.number == found);
     let expected = parts.as_ref().map_or(0, |parts| parts.events.len());

@@ -13,7 +13,7 @@ use super::*;
 use crate::testing::dna_model;
 
 /// A store over the given models.
-fn open_with(dir: Option<&Path>, options: StoreOptions, models: &[Arc<Model>]) -> Result<Store> {
+pub(super) fn open_with(dir: Option<&Path>, options: StoreOptions, models: &[Arc<Model>]) -> Result<Store> {
     let models: HashMap<Digest, Arc<Model>> =
         models.iter().map(|model| (model.info().digest, Arc::clone(model))).collect();
     Store::open(dir, options, Arc::new(models))

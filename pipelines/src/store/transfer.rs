@@ -5,18 +5,13 @@ use std::sync::Arc;
 use unspool_model::{Item, Output, State};
 
 use super::{
-    Durable, Error, Key, Result, Spec, Time,
-    codec::{Malformed, Reader, Writer},
+    Durable, Error, Key, Result, Snapshot, Spec, Time,
     events::History,
     life::{Beginning, live},
     record::{About, Body},
     shared::{Content, Shared},
 };
 
-/// Begins a snapshot's bytes; the last character is the version.
-const MAGIC: &[u8; 8] = b"UNSPSES1";
-/// Bytes of the checksum at the end.
-const CHECK: usize = 32;
 /// Events that go through a model at once when a history is replayed.
 const REPLAYED: usize = 1 << 15;
 
@@ -30,18 +25,12 @@ impl Shared {
 
     pub(super) fn snapshot(&self, key: &Key, now: Time) -> Result<Vec<u8>> {
         let (about, content, history) = self.whole(key, now)?;
-        let mut writer = Writer::default();
-        writer.0.extend_from_slice(MAGIC);
-        about.write(&mut writer);
-        self.body_of(&content, history)?.write(&mut writer);
-        let check = blake3::hash(&writer.0);
-        writer.0.extend_from_slice(check.as_bytes());
-        Ok(writer.0)
+        Ok(Snapshot::write(&about, &self.body_of(&content, history)?))
     }
 
-    pub(super) fn restore(&self, key: &Key, bytes: &[u8], now: Time) -> Result<Durable> {
-        let (about, body) = read(bytes)?;
-        self.begin_with((key, about), body, now)
+    pub(super) fn restore(&self, key: &Key, snapshot: Snapshot, now: Time) -> Result<Durable> {
+        snapshot.check_history(&*self.model(snapshot.spec().model)?)?;
+        self.begin_with((key, snapshot.about), snapshot.body, now)
     }
 
     pub(super) fn adopt(&self, (key, spec): (&Key, &Spec), state: &State, now: Time) -> Result<Durable> {
@@ -132,29 +121,4 @@ impl Shared {
         let state = content.model.save(&content.state)?;
         Ok(Body { state, reply: Output::clone(&content.reply), history })
     }
-}
-
-/// Reads a snapshot's bytes.
-fn read(bytes: &[u8]) -> Result<(About, Body)> {
-    let refuse = |problem: &str| Err(Error::Snapshot(problem.into()));
-    let Some((magic, _)) = bytes.split_at_checked(MAGIC.len()) else { return refuse("they are too few") };
-    if magic[..7] != MAGIC[..7] {
-        return refuse("they do not begin as one");
-    }
-    if magic[7] != MAGIC[7] {
-        return refuse("they are of another version of this program");
-    }
-    let Some((content, check)) = bytes.len().checked_sub(CHECK).and_then(|at| bytes.split_at_checked(at)) else {
-        return refuse("they are too few");
-    };
-    if blake3::hash(content).as_bytes() != check {
-        return refuse("the checksum does not fit: they were changed or cut");
-    }
-    let mut reader = Reader(content.get(MAGIC.len()..).unwrap_or_default());
-    let mut both = || -> Result<_, Malformed> {
-        let both = (About::read(&mut reader)?, Body::read(&mut reader)?);
-        reader.end()?;
-        Ok(both)
-    };
-    both().map_err(|what| Error::Snapshot(what.to_string()))
 }

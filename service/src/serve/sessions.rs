@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use unspool_model::{Options, Pool, State};
-use unspool_pipelines::store::{Info, Key, Spec, View};
+use unspool_pipelines::store::{Info, Key, Snapshot, Spec, View};
 use unspool_proto::v1::{self, session_service_server::SessionService};
 use uuid::Uuid;
 
@@ -74,8 +74,16 @@ impl SessionService for Sessions {
         let v1::RestoreRequest { snapshot, session_id } = request.into_inner();
         let key = new_key(&tenant, &session_id)?;
         self.0.admit_session(&tenant)?;
+        let snapshot = self.0.blocking(move || Snapshot::read(&snapshot)).await?;
+        // Anyone can make a snapshot: it asks for no more than could be opened here.
+        let Options { layers, rows, .. } = &snapshot.spec().options;
+        if *rows || layers.len() > MOST_LAYERS {
+            let problem = format!("it is of a session with rows, or with more than {MOST_LAYERS} layers");
+            return Err(CallError::invalid("snapshot", problem).into());
+        }
+        let snapshot = snapshot.living_at_most(self.0.limits.session_ttl);
         let (store, to) = (Arc::clone(&self.0.store), key.clone());
-        let durable = self.0.blocking(move || store.restore(&to, &snapshot, now())).await?;
+        let durable = self.0.blocking(move || store.restore(&to, snapshot, now())).await?;
         self.0.kept(durable).await?;
         Ok(Response::new(v1::RestoreResponse { session: Some(self.0.session(&key).await?) }))
     }

@@ -145,17 +145,18 @@ fn snapshots_that_are_none_are_refused() {
     store.open_session(&key("a"), &embedding(&model), Time(0)).expect("a session");
     append(&store, &key("a"), 1, b"ACGT").expect("applied");
     let bytes = store.snapshot(&key("a"), Time(0)).expect("bytes");
+    let restore = |store: &Store, bytes: &[u8]| store.restore(&key("b"), Snapshot::read(bytes)?, Time(0));
     for cut in 0..bytes.len() {
-        assert!(matches!(store.restore(&key("b"), &bytes[..cut], Time(0)), Err(Error::Snapshot(_))), "{cut} bytes");
+        assert!(matches!(restore(&store, &bytes[..cut]), Err(Error::Snapshot(_))), "{cut} bytes");
     }
     for at in (0..bytes.len()).step_by(7) {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
-        assert!(matches!(store.restore(&key("b"), &changed, Time(0)), Err(Error::Snapshot(_))), "byte {at}");
+        assert!(matches!(restore(&store, &changed), Err(Error::Snapshot(_))), "byte {at}");
     }
     let other = open_with(None, StoreOptions::default(), &[]).expect("opens");
-    assert!(refusal(other.restore(&key("b"), &bytes, Time(0))).contains("load it first"));
-    store.restore(&key("b"), &bytes, Time(0)).expect("the bytes as they were");
+    assert!(refusal(restore(&other, &bytes)).contains("load it first"));
+    restore(&store, &bytes).expect("the bytes as they were");
 }
 
 /// One refusal in a batch is no other's, and parts are taken back with their append.

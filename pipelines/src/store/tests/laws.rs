@@ -130,7 +130,7 @@ impl Both {
             }
             Op::Move(from, to) => self.copy(from, to, |both| {
                 let bytes = both.store().snapshot(&name(from), both.now())?;
-                both.store().restore(&name(to), &bytes, both.now()).map(|_| ())
+                both.store().restore(&name(to), Snapshot::read(&bytes)?, both.now()).map(|_| ())
             }),
             Op::Migrate(id) => self.migrate(id),
             Op::Close(id) => {
