@@ -1,5 +1,6 @@
 //! Embeddings of reads, contigs and series: one row a record, a window or a token.
 
+mod kept;
 mod pooling;
 mod spans;
 pub(crate) mod table;
@@ -14,6 +15,7 @@ use unspool_model::{Front, Model, Options, Output, Pool, Pooled, PooledSpan, Sta
 
 use self::table::{Span, Table};
 pub use self::{
+    kept::KeptColumns,
     pooling::{ParsePoolingError, Pooling},
     spans::{EmbedSpans, Feature, FeatureSpans, Reader, SpanOptions, Spans},
 };
@@ -55,6 +57,7 @@ pub struct Embed {
     worker: Worker,
     open: HashMap<Sequence, Open>,
     table: Table,
+    kept: KeptColumns,
     rejects: Vec<Reject>,
     /// Series to close, once nothing waits and the input has ended.
     closing: std::vec::IntoIter<Sequence>,
@@ -69,6 +72,8 @@ enum Featuriser {
 /// A sequence that is being embedded.
 struct Open {
     id: Option<String>,
+    /// The columns that go along.
+    kept: Option<RecordBatch>,
     place: String,
     /// 0-based place of its first event.
     start: u64,
@@ -110,10 +115,17 @@ impl Embed {
             worker: Worker::new(model, wanted, options.max_sequences),
             open: HashMap::new(),
             table,
+            kept: KeptColumns::default(),
             rejects: vec![],
             closing: vec![].into_iter(),
             ended: false,
         })
+    }
+
+    /// With these columns of reads beside the embeddings.
+    #[must_use]
+    pub fn keeping(self, kept: KeptColumns) -> Self {
+        Self { table: self.table.keeping(&kept), kept, ..self }
     }
 
     /// Records that come are numbered from here on.
@@ -176,7 +188,7 @@ impl Embed {
         let Some(embedding) = state.pooled(self.layer, pool) else { return self.reject_if_short(&open) };
         let rows = state.position() / self.row_events;
         let span = Span { start: open.start, len: rows * self.row_events };
-        self.table.push(open.id.as_deref(), span, &embedding);
+        self.table.push(open.name(), span, &embedding);
     }
 
     /// A sequence without a single hidden row has nothing to embed.
@@ -201,7 +213,10 @@ impl Job for Embed {
         let (chunks, rejects) = match &mut self.featuriser {
             Featuriser::Reads(featuriser) => {
                 let found = featuriser.featurise(rows)?;
-                self.open.extend(found.begun.into_iter().map(|record| (record.sequence, Open::record(record))));
+                let kept = self.kept.of(rows)?;
+                let kept = |record: &Record| kept.as_ref().map(|kept| kept.slice(record.row, 1));
+                let begun = found.begun.into_iter();
+                self.open.extend(begun.map(|record| (record.sequence, Open::record(kept(&record), record))));
                 (found.chunks, found.rejects)
             }
             Featuriser::Series(featuriser) => {
@@ -259,12 +274,17 @@ impl Job for Embed {
 }
 
 impl Open {
-    fn record(record: Record) -> Self {
-        Self { place: record.place(), id: record.id, start: record.start, rows: 0, window: None }
+    fn record(kept: Option<RecordBatch>, record: Record) -> Self {
+        Self { place: record.place(), id: record.id, kept, start: record.start, rows: 0, window: None }
     }
 
     fn series(id: &str) -> Self {
-        Self { place: format!("series '{id}'"), id: Some(id.to_owned()), start: 0, rows: 0, window: None }
+        Self { place: format!("series '{id}'"), id: Some(id.to_owned()), kept: None, start: 0, rows: 0, window: None }
+    }
+
+    /// Its name, and what goes along.
+    fn name(&self) -> table::Named<'_> {
+        (self.id.as_deref(), self.kept.as_ref())
     }
 
     /// Takes in hidden rows `[l, d]`, the last of which ends at `position` events (or before, in a pending patch), and
@@ -283,7 +303,7 @@ impl Open {
             self.rows += 1;
             let start = self.start + at * row_events;
             let Pooling::Window(len) = pooling else {
-                table.push(self.id.as_deref(), Span { start, len: row_events }, row);
+                table.push(self.name(), Span { start, len: row_events }, row);
                 continue;
             };
             let window = self.window.get_or_insert_with(|| Window { mean: Pooled::new(width), rows: 0, start });
@@ -322,7 +342,7 @@ impl Open {
     fn flush_window(&mut self, row_events: u64, table: &mut Table) {
         let Some(Window { mean, rows, start }) = self.window.take() else { return };
         if let Some(mean) = mean.get(Pool::Mean) {
-            table.push(self.id.as_deref(), Span { start, len: rows * row_events }, &mean);
+            table.push(self.name(), Span { start, len: rows * row_events }, &mean);
         }
     }
 }

@@ -5,13 +5,14 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use unspool_ingest::reads::{ReadFilter, ReadOptions};
 use unspool_model::{Device, Weights};
-use unspool_pipelines::Pooling;
+use unspool_pipelines::{Pooling, embed::KeptColumns};
 
 use crate::{
     batch::BatchArgs,
     bench::BenchCommand,
     cluster::ClusterCommand,
     demo::DemoArgs,
+    error::{Error, Result},
     eval::EvalCommand,
     manual::{CompletionsArgs, ManArgs},
     report::ReportArgs,
@@ -231,24 +232,38 @@ pub(crate) struct ReadArgs {
     /// Records of each file, at most
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+    /// Columns of the reads that go into the output too: flag, reference, position, ... or a tag with its type, such as CB:Z (tag_CB)
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) keep: Vec<String>,
 }
 
 impl ReadArgs {
     /// How a file is read, of which `columns` are needed.
-    pub(crate) fn options(&self, columns: &[&str]) -> ReadOptions {
+    ///
+    /// # Errors
+    /// When a column that is to be kept is none.
+    pub(crate) fn options(&self, columns: &[&str]) -> Result<ReadOptions> {
         let filter = ReadFilter {
             required_flags: self.require_flags,
             excluded_flags: self.exclude_flags,
             least_mapping_quality: self.min_mapping_quality,
         };
-        ReadOptions {
+        Ok(self.kept()?.read(ReadOptions {
             columns: Some(columns.iter().map(ToString::to_string).collect()),
             region: self.region.clone(),
             reference: self.reference.clone(),
             filter,
             limit: self.limit,
             ..ReadOptions::default()
-        }
+        }))
+    }
+
+    /// The columns that go into the output too.
+    ///
+    /// # Errors
+    /// When one is none.
+    pub(crate) fn kept(&self) -> Result<KeptColumns> {
+        KeptColumns::parse(&self.keep).map_err(|problem| Error::Usage(format!("--keep: {problem}")))
     }
 
     /// What was asked for that series have none of.
@@ -260,6 +275,7 @@ impl ReadArgs {
             ("--exclude-flags", self.exclude_flags > 0),
             ("--min-mapping-quality", self.min_mapping_quality > 0),
             ("--limit", self.limit.is_some()),
+            ("--keep", !self.keep.is_empty()),
         ];
         asked.into_iter().find(|(_, asked)| *asked).map(|(name, _)| name)
     }

@@ -58,7 +58,8 @@ job.toml:
   schemas = "same"                   # or "union": what is kept may be missing in some of the files, and is null there
   order = "time"                     # or "sort": the rows are in no order (a build with the feature sql)
   on_corrupt = "stop"                # or "skip": the rest of a damaged file is left out, as one reject
-                                     # of CRAM files also reference = "genome.fa", the FASTA file that they were made with
+                                     # of reads also keep = ["reference", "CB:Z"] (columns, and tags: tag_CB), and of CRAM
+                                     # files reference = "genome.fa", the FASTA file that they were made with
   [give]
   what = "forecasts"                 # with horizon = 24; or "scores"; or "embeddings" (layer = 8, pool = "mean")
   horizon = 24                       # embeddings of reads: window = 1000 gives one for each 1,000 bases

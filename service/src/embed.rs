@@ -46,7 +46,7 @@ pub(crate) fn run(args: EmbedArgs) -> Result<()> {
     let said = [("command", "embed".to_owned()), ("pool", pool), ("layer", layer.to_string())];
     let metadata = run::metadata_of(info, &said);
     let inputs = match kind {
-        Kind::Reads => Inputs::reads(args.inputs.clone(), &args.reads),
+        Kind::Reads => Inputs::reads(args.inputs.clone(), &args.reads)?,
         Kind::Series | Kind::Variants => Inputs::series(&args.inputs, &args.columns)?,
     };
     let job = job(reader, &args)?;
@@ -76,12 +76,12 @@ fn job(reader: Reader, args: &EmbedArgs) -> Result<Box<dyn Job>> {
         reader => {
             let spans = spans(&reader, args)?;
             let options = SpanOptions { spans, both_strands: args.both_strands, layer: args.layer, pack_tokens };
-            return Ok(Box::new(EmbedSpans::new(reader, options)?));
+            return Ok(Box::new(EmbedSpans::new(reader, options)?.keeping(args.reads.kept()?)));
         }
     };
     let max_sequences = max_sequences(&model, args)?;
     let options = EmbedOptions { pooling: args.pool, layer: args.layer, pack_tokens, max_sequences };
-    Ok(Box::new(Embed::new(model, options)?))
+    Ok(Box::new(Embed::new(model, options)?.keeping(args.reads.kept()?)))
 }
 
 /// The parts of records that have an embedding each, where no rows are given out as they come.

@@ -1,11 +1,12 @@
 //! `unspool fill`.
 
+use unspool_model::Front;
 use unspool_pipelines::{FillOptions, Filler};
 
 use crate::{
     args::FillArgs,
-    error::{Error, Result},
-    input::{self, Inputs, Kind},
+    error::Result,
+    input::{self, Inputs},
     model,
     run::{self, Plan},
 };
@@ -20,10 +21,9 @@ quantiles. A gap of more than 4,096 values stays.\nWhole series are in memory un
 /// # Errors
 /// When the request does not fit the inputs or the model, or the job fails.
 pub(crate) fn run(args: FillArgs) -> Result<()> {
-    if input::kind(&args.inputs)? == Kind::Reads {
-        return Err(Error::Usage("reads have no values to fill in; `unspool embed` takes them".into()));
-    }
+    input::series_alone(&args.inputs, "have no values to fill in")?;
     let model = model::load(args.model.as_deref(), &args.run)?;
+    model::fits(model.info(), Front::Series)?;
     let inputs = Inputs::series(&args.inputs, &args.columns)?;
     let patch = model.series_shape().map_or(1, |shape| shape.patch);
     let pack_values = model::batch_tokens(&args.run, &model).saturating_mul(patch);

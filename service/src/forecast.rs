@@ -21,7 +21,7 @@ use self::gather::{Gathered, Gathering};
 use crate::{
     args::{ForecastArgs, MAX_HORIZON},
     error::{Error, Result},
-    input::{self, Inputs, Kind},
+    input::{self, Inputs},
     model,
     progress::say,
     run::{self, Plan},
@@ -32,17 +32,10 @@ use crate::{
 /// # Errors
 /// When the request does not fit the inputs or the model, or the job fails.
 pub(crate) fn run(args: ForecastArgs) -> Result<()> {
-    if input::kind(&args.inputs)? == Kind::Reads {
-        return Err(Error::Usage("reads cannot be forecast; `unspool embed` takes them".into()));
-    }
+    input::series_alone(&args.inputs, "cannot be forecast")?;
     let horizon = horizon(&args)?;
     let model = model::load(args.model.as_deref(), &args.run)?;
-    if model.info().front != Front::Series {
-        let name = &model.info().name;
-        return Err(Error::Usage(format!(
-            "--model: {name} is no series model; leave --model out for the built-in one"
-        )));
-    }
+    model::fits(model.info(), Front::Series)?;
     let inputs = Inputs::series(&args.inputs, &args.columns)?;
     let max_series = match args.columns.max_series {
         Some(max) => max.get(),

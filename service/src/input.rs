@@ -52,6 +52,19 @@ pub(crate) fn kind(inputs: &[PathBuf]) -> Result<Kind> {
     found.ok_or_else(|| Error::Usage("name an input".into()))
 }
 
+/// Refuses inputs that are no series; `cannot` says what others cannot.
+///
+/// # Errors
+/// When they are reads or variants, or cannot be read.
+pub(crate) fn series_alone(inputs: &[PathBuf], cannot: &str) -> Result<()> {
+    let (those, remedy) = match kind(inputs)? {
+        Kind::Series => return Ok(()),
+        Kind::Reads => ("reads", "`unspool embed` takes them"),
+        Kind::Variants => ("variants", "`unspool score` takes them"),
+    };
+    Err(Error::Usage(format!("{those} {cannot}; {remedy}")))
+}
+
 /// What one file holds, by its format.
 fn kind_of(path: &Path) -> Result<Kind> {
     if path.is_dir() {
@@ -84,8 +97,11 @@ pub(crate) enum Inputs {
 
 impl Inputs {
     /// Reads, for embedding.
-    pub(crate) fn reads(paths: Vec<PathBuf>, wanted: &ReadArgs) -> Self {
-        Self::Reads { paths: paths.into(), options: wanted.options(&READ_COLUMNS) }
+    ///
+    /// # Errors
+    /// When a column that is to be kept is none.
+    pub(crate) fn reads(paths: Vec<PathBuf>, wanted: &ReadArgs) -> Result<Self> {
+        Ok(Self::Reads { paths: paths.into(), options: wanted.options(&READ_COLUMNS)? })
     }
 
     /// Series.

@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
-use unspool_model::{Info, Model, Options, RunOptions, WindowModel, cpu::CpuOptions, device::Device, encoder::Route};
+use unspool_model::{
+    Front, Info, Model, Options, RunOptions, WindowModel, cpu::CpuOptions, device::Device, encoder::Route,
+};
 use unspool_pipelines::embed::Reader;
 
 use crate::{
@@ -63,6 +65,21 @@ pub(crate) fn ready(model: Model, args: &RunArgs) -> Arc<Model> {
     let info = model.info();
     tracing::debug!(name = info.name, digest = %info.digest, route = %info.route, note = info.note, "model loaded");
     Arc::new(model)
+}
+
+/// Refuses a model that takes something else than the command asks it about.
+///
+/// # Errors
+/// When it does.
+pub(crate) fn fits(info: &Info, wanted: Front) -> Result<()> {
+    let kind = match wanted {
+        found if found == info.front => return Ok(()),
+        Front::Series => "series",
+        Front::Dna => "DNA",
+        Front::Tokens => "token",
+    };
+    let problem = format!("--model: {} is no {kind} model; leave --model out for the built-in one", info.name);
+    Err(Error::Usage(problem))
 }
 
 /// A built-in model by its name; `None`: none is called so.

@@ -11,7 +11,7 @@ use unspool_ingest::{
     reads::{self, ReadOptions},
     variants::{self, VariantOptions},
 };
-use unspool_model::Model;
+use unspool_model::{Front, Model};
 use unspool_pipelines::score::{ScoreOptions, Scores, track::Track};
 
 use crate::{
@@ -83,6 +83,7 @@ fn load(args: &ScoreArgs) -> Result<(Arc<Model>, ScoreOptions)> {
         None => model::ready(Model::dna(model::options(args.run.device, args.run.threads))?, &args.run),
         dir => model::load(dir.as_deref(), &args.run)?,
     };
+    model::fits(model.info(), Front::Dna)?;
     if !model.info().trained && !args.run.quiet {
         say(&format!("note: the model {} is untrained: its scores mean little", model.info().name));
     }

@@ -160,6 +160,11 @@ impl SeriesWeights {
 
     fn take(mut checkpoint: Checkpoint<'_>, file: &Path) -> Result<Self> {
         let config = checkpoint.config.backbone.clone();
+        let front = checkpoint.config.raw.get("unspool").and_then(|ours| ours.get("front_end"));
+        if front.is_some_and(|front| front.as_str() != Some("series")) {
+            let problem = "no series model: 'unspool.front_end' is not \"series\"".into();
+            return Err(Error::Config { path: file.into(), problem });
+        }
         let shape = SeriesShape::parse(&checkpoint.config.raw, file)?;
         let backbone = checkpoint.backbone()?;
         let mut backbone =

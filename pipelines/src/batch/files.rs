@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use unspool_ingest::format::{self, Format};
 
 use super::error::{Error, Result};
 
@@ -41,6 +42,43 @@ impl Kind {
         }
     }
 
+    fn other(self) -> Self {
+        match self {
+            Self::Series => Self::Reads,
+            Self::Reads => Self::Series,
+        }
+    }
+
+    /// That a file is of this kind and the model takes the other one, and what to do.
+    pub(super) fn instead(self) -> &'static str {
+        match self {
+            Self::Series => "series, and the model takes DNA: leave `model` out for the built-in one of series",
+            Self::Reads => "reads, and the model takes series: name a model of DNA, such as dna-1",
+        }
+    }
+
+    /// The kind of files of a format; `None`: no job reads them.
+    fn of(format: Format) -> Option<Self> {
+        match format {
+            Format::Fasta | Format::Fastq | Format::Sam | Format::Bam | Format::Cram => Some(Self::Reads),
+            Format::Csv | Format::Tsf | Format::Parquet => Some(Self::Series),
+            _ => None,
+        }
+    }
+
+    /// Refuses a file of the other kind; one that is not understood is left to its reader.
+    ///
+    /// # Errors
+    /// When it is.
+    pub(super) fn check(self, path: &Path) -> Result<()> {
+        match format::detect(path).ok().and_then(Self::of) {
+            Some(found) if found != self => {
+                Err(Error::Input { path: path.into(), problem: format!("it holds {}", found.instead()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a folder's file of this name is taken.
     pub(super) fn takes(self, name: &str) -> bool {
         self.endings().iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
@@ -70,12 +108,19 @@ pub(super) fn find(folder: &Path, pattern: &str, kind: Kind) -> Result<Vec<PathB
     if path.is_dir() {
         walk(&path, kind, &mut found)?;
     } else if path.is_file() {
-        found.push(path);
+        found.push(path.clone());
     } else {
         globbed(&path, &mut found)?;
     }
     found.sort();
     if found.is_empty() {
+        let mut others = vec![];
+        if path.is_dir() {
+            walk(&path, kind.other(), &mut others)?;
+        }
+        if !others.is_empty() {
+            return Err(Error::Settings(format!("input.paths: '{pattern}' holds {}", kind.other().instead())));
+        }
         let wanted = kind.endings().join(", ");
         return Err(Error::Settings(format!("input.paths: '{pattern}' names no file (of folders: {wanted})")));
     }

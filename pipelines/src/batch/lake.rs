@@ -129,6 +129,7 @@ impl Lake {
             if let Place::Elsewhere(remote) = place {
                 remote.bring_edges()?;
             }
+            self.kind.check(place.path()).map_err(|error| self.named(entry, error))?;
             match reads::decoder(place.path(), &options).map_err(Error::from) {
                 Err(error) if job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => continue,
                 opened => opened.map_err(|error| self.named(entry, error))?,
@@ -206,6 +207,7 @@ impl Lake {
             if let Place::Elsewhere(remote) = place {
                 remote.bring_edges()?;
             }
+            self.kind.check(path).map_err(|error| self.named(entry, error))?;
             let (format, kind) = match open(path, &job.columns) {
                 Err(error) if job.on_corrupt == OnCorrupt::Skip && is_corrupt(&error) => continue,
                 opened => opened.map_err(|error| self.named(entry, error))?,

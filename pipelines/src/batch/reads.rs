@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use unspool_ingest::{
     Batch, Source,
     reads::{self, ReadOptions},
+    tables::{Layout, SeriesOptions},
 };
 use unspool_model::Model;
 
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     Embed, EmbedOptions, Job, Pooling, Summary,
+    embed::KeptColumns,
     stream::emit::{self, Give},
 };
 
@@ -42,6 +44,7 @@ pub(crate) struct ReadsOrder {
     layer: Option<usize>,
     pool: emit::Pooling,
     window: Option<NonZeroU64>,
+    keep: Vec<String>,
     max_sequences: usize,
 }
 
@@ -107,15 +110,29 @@ pub(super) fn embed(job: &BatchJob, model: &Arc<Model>) -> Result<Embed> {
 fn order(job: &BatchJob, model: &Model) -> Result<ReadsOrder> {
     let Give::Embedding { layer, pool, .. } = &job.give else {
         let name = &model.info().name;
-        return Err(Error::Settings(format!("give: {name} is a model of reads, which gives embeddings alone")));
+        return Err(Error::Settings(format!(
+            "give: {name} is a model of reads, which gives embeddings alone; leave `model` out for series"
+        )));
     };
     if job.sort.is_some() {
         return Err(Error::Settings("input.sort: reads have no times".into()));
     }
+    let SeriesOptions { id, time, values, layout, .. } = &job.columns;
+    let of_series = [
+        ("id", id.is_some()),
+        ("time", time.is_some()),
+        ("values", !values.is_empty()),
+        ("lists", *layout != Layout::Long),
+    ];
+    if let Some((name, _)) = of_series.iter().find(|(_, named)| *named) {
+        return Err(Error::Settings(format!("input.{name}: it is of series; leave it out for reads")));
+    }
+    kept(&job.columns.keep)?;
     Ok(ReadsOrder {
         layer: *layer,
         pool: *pool,
         window: job.window.and_then(NonZeroU64::new),
+        keep: job.columns.keep.clone(),
         max_sequences: job.max_series.max(job.columns.batch_rows),
     })
 }
@@ -130,8 +147,13 @@ impl ReadsOrder {
             (emit::Pooling::Max, None) => Pooling::Max,
         };
         let options = EmbedOptions { pooling, layer: self.layer, pack_tokens, max_sequences: self.max_sequences };
-        Embed::new(Arc::clone(model), options).map_err(Into::into)
+        Ok(Embed::new(Arc::clone(model), options)?.keeping(kept(&self.keep)?))
     }
+}
+
+/// The columns of reads that go along.
+fn kept(names: &[String]) -> Result<KeptColumns> {
+    KeptColumns::parse(names).map_err(|problem| Error::Settings(format!("input.keep: {problem}")))
 }
 
 /// Reads a file, from where the last unit ended in it.
@@ -139,7 +161,7 @@ fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry
     let before = unit.summary.progress.bytes_read;
     let file = unit.place.lake.bring(entry, &unit.place.job.columns)?;
     let here = file.path().display().to_string();
-    let mut source = reads::open(file.path(), &options(unit))?;
+    let mut source = reads::open(file.path(), &options(unit)?)?;
     let read = loop {
         let batch = match block_on(source.next()) {
             Ok(Some(batch)) => batch,
@@ -167,9 +189,10 @@ fn read(unit: &mut Unit<'_, '_>, (embed, records): (&mut Embed, &mut u64), entry
 }
 
 /// How a file is read, from where the last unit ended in it.
-fn options(unit: &Unit<'_, '_>) -> ReadOptions {
+fn options(unit: &Unit<'_, '_>) -> Result<ReadOptions> {
     let whole = ReadOptions::default();
-    ReadOptions {
+    let kept = kept(&unit.place.job.columns.keep)?;
+    Ok(kept.read(ReadOptions {
         columns: Some(COLUMNS.map(String::from).to_vec()),
         reference: unit.place.job.reference.clone(),
         bgzf_workers: BGZF_WORKERS,
@@ -177,7 +200,7 @@ fn options(unit: &Unit<'_, '_>) -> ReadOptions {
         // A unit ends with a batch: no batch is longer than a unit.
         batch_bases: whole.batch_bases.min(usize::try_from(unit.place.job.unit_rows).unwrap_or(usize::MAX)).max(1),
         ..whole
-    }
+    }))
 }
 
 /// Runs what waits.

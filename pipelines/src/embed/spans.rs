@@ -26,7 +26,10 @@ use self::{
     reader::Reading,
     record::{Part, Strands, Whole},
 };
-use super::table::{Span, Table};
+use super::{
+    kept::KeptColumns,
+    table::{Span, Table},
+};
 use crate::{
     End, Job, Result, Sequence, Step,
     chunk::Events as ChunkEvents,
@@ -69,12 +72,20 @@ pub struct EmbedSpans {
     options: SpanOptions,
     layer: usize,
     featuriser: ReadsFeaturiser,
-    open: HashMap<Sequence, (Record, Vec<u8>)>,
+    open: HashMap<Sequence, Open>,
     /// Whole records that wait.
     waiting: VecDeque<Whole>,
     table: Table,
+    kept: KeptColumns,
     /// Of each contig that came: which of its features had a base in it.
     met: BTreeMap<String, Vec<bool>>,
+}
+
+/// A record that is being read.
+struct Open {
+    record: Record,
+    kept: Option<RecordBatch>,
+    bases: Vec<u8>,
 }
 
 impl EmbedSpans {
@@ -98,7 +109,14 @@ impl EmbedSpans {
             table = table.of_features();
         }
         let (featuriser, open, waiting) = (ReadsFeaturiser::default(), HashMap::new(), VecDeque::new());
-        Ok(Self { reader, options, layer, featuriser, open, waiting, table, met: BTreeMap::new() })
+        let (kept, met) = (KeptColumns::default(), BTreeMap::new());
+        Ok(Self { reader, options, layer, featuriser, open, waiting, table, kept, met })
+    }
+
+    /// With these columns of reads beside the embeddings.
+    #[must_use]
+    pub fn keeping(self, kept: KeptColumns) -> Self {
+        Self { table: self.table.keeping(&kept), kept, ..self }
     }
 
     /// The parts of a record of so many bases, by their place; counted from the record's own start.
@@ -154,20 +172,24 @@ impl Job for EmbedSpans {
 
     fn push(&mut self, rows: &RecordBatch) -> Result<Vec<Reject>> {
         let mut found = self.featuriser.featurise(rows)?;
-        self.open.extend(found.begun.into_iter().map(|record| (record.sequence, (record, vec![]))));
+        let kept = self.kept.of(rows)?;
+        for record in found.begun {
+            let kept = kept.as_ref().map(|kept| kept.slice(record.row, 1));
+            self.open.insert(record.sequence, Open { record, kept, bases: vec![] });
+        }
         for chunk in found.chunks {
-            let Some((_, bases)) = self.open.get_mut(&chunk.sequence) else { continue };
+            let Some(open) = self.open.get_mut(&chunk.sequence) else { continue };
             if let ChunkEvents::Bases(more) = &chunk.events {
-                bases.extend_from_slice(more);
+                open.bases.extend_from_slice(more);
             }
             match chunk.end {
                 End::Open => {}
                 End::Complete => {
-                    let Some((record, bases)) = self.open.remove(&chunk.sequence) else { continue };
+                    let Some(Open { record, kept, bases }) = self.open.remove(&chunk.sequence) else { continue };
                     let parts = self.parts(&record, bases.len() as u64);
                     match self.reader.refuses(&self.options.spans, (&record.place(), bases.len())) {
                         Some(reject) if !parts.is_empty() => found.rejects.push(reject),
-                        _ => self.waiting.push_back(Whole { record, bases, parts }),
+                        _ => self.waiting.push_back(Whole { record, kept, bases, parts }),
                     }
                 }
                 End::Broken => drop(self.open.remove(&chunk.sequence)),
@@ -201,14 +223,14 @@ impl Job for EmbedSpans {
             for (j, part) in whole.parts.iter().enumerate() {
                 let [forward, backward] = strands.each_ref().map(|strand| strand[i][j].get(Pool::Mean));
                 let Some(embedding) = mean(forward, backward) else { continue };
-                let id = whole.record.id.as_deref();
+                let name = (whole.record.id.as_deref(), whole.kept.as_ref());
                 let span = Span { start: whole.record.start + part.from, len: part.to - part.from };
                 match (&self.options.spans, part.feature) {
                     (Spans::Features(features), Some(number)) => {
-                        let label = features.of(id.unwrap_or_default())[number].label();
-                        self.table.push_feature((id, label), span, &embedding);
+                        let label = features.of(name.0.unwrap_or_default())[number].label();
+                        self.table.push_feature((name, label), span, &embedding);
                     }
-                    _ => self.table.push(id, span, &embedding),
+                    _ => self.table.push(name, span, &embedding),
                 }
             }
         }

@@ -6,9 +6,12 @@ use arrow::{
     array::{
         ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt64Array,
     },
+    compute::concat_batches,
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     error::ArrowError,
 };
+
+use super::kept::KeptColumns;
 
 /// Events that a row is about: `start..start + len`, 0-based.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,9 @@ pub(crate) struct Span {
     pub(crate) start: u64,
     pub(crate) len: u64,
 }
+
+/// The name of a row's sequence, and the row of columns that goes along.
+pub(crate) type Named<'a> = (Option<&'a str>, Option<&'a RecordBatch>);
 
 /// What a row says of the feature that it is of.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +44,8 @@ pub(crate) struct Table {
     embeddings: Vec<f32>,
     /// One a row; `None`: rows have none.
     labels: Option<Vec<Label>>,
+    /// The columns that go along, and their row for each row; `None`: there are none.
+    kept: Option<(SchemaRef, Vec<RecordBatch>)>,
 }
 
 impl Table {
@@ -57,14 +65,28 @@ impl Table {
         ]));
         let layer = u32::try_from(layer).unwrap_or(u32::MAX);
         let (ids, spans, embeddings) = (StringBuilder::new(), vec![], vec![]);
-        Self { schema, item, width, layer, pooling: pooling.to_string(), model, ids, spans, embeddings, labels: None }
+        let (pooling, labels, kept) = (pooling.to_string(), None, None);
+        Self { schema, item, width, layer, pooling, model, ids, spans, embeddings, labels, kept }
     }
 
     /// The same with columns for features: each row is to be pushed by [`Self::push_feature`].
     pub(crate) fn of_features(self) -> Self {
         let more = ["name", "kind", "strand"].map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
-        let schema = Schema::new(self.schema.fields().iter().cloned().chain(more).collect::<Vec<_>>());
-        Self { schema: Arc::new(schema), labels: Some(vec![]), ..self }
+        Self { labels: Some(vec![]), ..self.with(&more) }
+    }
+
+    /// The same with columns that go along: each row is to be pushed with its row of them.
+    pub(crate) fn keeping(self, kept: &KeptColumns) -> Self {
+        if kept.fields().is_empty() {
+            return self;
+        }
+        let schema = Arc::new(Schema::new(kept.fields().to_vec()));
+        Self { kept: Some((schema, vec![])), ..self.with(kept.fields()) }
+    }
+
+    fn with(self, more: &[FieldRef]) -> Self {
+        let fields: Vec<FieldRef> = self.schema.fields().iter().chain(more).cloned().collect();
+        Self { schema: Arc::new(Schema::new(fields)), ..self }
     }
 
     pub(crate) fn schema(&self) -> SchemaRef {
@@ -75,16 +97,19 @@ impl Table {
         self.width
     }
 
-    /// Appends a row.
-    pub(crate) fn push(&mut self, id: Option<&str>, span: Span, embedding: &[f32]) {
+    /// Appends a row of the sequence of that name, with what goes along.
+    pub(crate) fn push(&mut self, (id, kept): Named<'_>, span: Span, embedding: &[f32]) {
         self.ids.append_option(id);
         self.spans.push(span);
+        if let (Some((_, rows)), Some(kept)) = (&mut self.kept, kept) {
+            rows.push(kept.clone());
+        }
         self.embeddings.extend_from_slice(embedding);
     }
 
     /// Appends the row of a feature.
-    pub(crate) fn push_feature(&mut self, (id, label): (Option<&str>, Label), span: Span, embedding: &[f32]) {
-        self.push(id, span, embedding);
+    pub(crate) fn push_feature(&mut self, (name, label): (Named<'_>, Label), span: Span, embedding: &[f32]) {
+        self.push(name, span, embedding);
         self.labels.get_or_insert_default().push(label);
     }
 
@@ -111,6 +136,9 @@ impl Table {
             columns.push(Arc::new(labels.iter().map(|label| label.kind.as_deref()).collect::<StringArray>()));
             let strand = |label: &Label| label.strand.map(String::from);
             columns.push(Arc::new(labels.iter().map(strand).collect::<StringArray>()));
+        }
+        if let Some((schema, rows)) = &mut self.kept {
+            columns.extend(concat_batches(schema, &std::mem::take(rows))?.columns().iter().cloned());
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }

@@ -21,6 +21,8 @@ pub struct Record {
     pub id: Option<String>,
     /// 0-based place of its first base: not 0 where a region was asked for.
     pub start: u64,
+    /// The row of the batch that it begins with.
+    pub row: usize,
 }
 
 /// What a batch of rows gave.
@@ -101,7 +103,7 @@ impl ReadsFeaturiser {
             let sequence = Sequence(self.next);
             self.next += 1;
             let id = columns.id.is_valid(row).then(|| columns.id.value(row).to_owned());
-            let record = Record { sequence, id, start: columns.start.value(row) };
+            let record = Record { sequence, id, start: columns.start.value(row), row };
             Open { record, bases: 0, broken: false, chunk: None }
         });
         let last = columns.last.value(row);
@@ -132,7 +134,7 @@ impl Open {
             None => End::Open,
         };
         if self.bases == 0 && (good > 0 || end != End::Broken) {
-            found.begun.push(self.record.clone());
+            found.begun.push(Record { row, ..self.record.clone() });
         }
         if self.bases > 0 || good > 0 || end != End::Broken {
             let at = usize::try_from(columns.sequence.value_offsets()[row]).unwrap_or_default();

@@ -121,12 +121,20 @@ impl Emit {
     /// When the model does not give this.
     pub fn options(&self, model: &Model) -> Result<Options> {
         let info = model.info();
+        let of_series = match self.give {
+            Give::Scores => Some("anomaly scores"),
+            Give::Forecast { .. } => Some("forecasts"),
+            Give::Embedding { .. } => None,
+        };
+        if let (Some(given), true) = (of_series, info.front != Front::Series) {
+            return Err(Error::Settings(format!(
+                "give: {} is no series model: it gives no {given}; say give = \"embeddings\", or name a series model",
+                info.name
+            )));
+        }
         let options = match self.give {
             Give::Scores => Options { anomaly: true, ..Options::default() },
             Give::Forecast { horizon } => {
-                if info.front != Front::Series {
-                    return Err(Error::Settings(format!("{} is no series model: it gives no forecasts", info.name)));
-                }
                 if horizon == 0 {
                     return Err(Error::Settings("horizon: at least 1".into()));
                 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Instant};
 
 use clap::{Args, value_parser};
 use serde_json::json;
-use unspool_model::{Events, Item, Model, Options, State};
+use unspool_model::{Events, Front, Item, Model, Options, State};
 
 use super::machine;
 use crate::{
@@ -69,9 +69,8 @@ impl Row {
 /// When the model is not for series, or the device cannot be had, or fails.
 pub(crate) fn run(args: &BenchForecastArgs) -> Result<()> {
     let model = model::by_name(Some(&args.model), model::options(args.device, args.threads))?;
-    let Some(patch) = model.series_shape().map(|shape| shape.patch) else {
-        return Err(Error::Usage(format!("--model: {} is no series model", model.info().name)));
-    };
+    model::fits(model.info(), Front::Series)?;
+    let patch = model.series_shape().map_or(1, |shape| shape.patch);
     if let Some(reason) = model::fell_back(&model) {
         say(&format!("warning: {reason}"));
     }

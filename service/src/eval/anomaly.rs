@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use unspool_model::Model;
+use unspool_model::{Front, Model};
 use unspool_pipelines::eval::{
     calibration::{self, BOUNDS, Calibration},
     nab::{self, File, PROFILES, PUBLISHED, Scores},
@@ -35,6 +35,7 @@ pub(crate) struct EvalAnomalyArgs {
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalAnomalyArgs) -> Result<()> {
     let model = model::by_name(Some(&args.model), args.common.begin()?)?;
+    model::fits(model.info(), Front::Series)?;
     warn(&model);
     let info = model.info();
     let digest = info.digest.to_string();

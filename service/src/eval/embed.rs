@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use unspool_model::Front;
 use unspool_pipelines::eval::embed::{self, Accuracy, SETS, Set};
 
 use super::{CommonArgs, warn};
@@ -28,6 +29,7 @@ pub(crate) struct EvalEmbedArgs {
 pub(crate) fn run(args: &EvalEmbedArgs) -> Result<()> {
     let options = args.common.begin()?;
     let model = model::by_name(Some(&args.model), options)?;
+    model::fits(model.info(), Front::Series)?;
     warn(&model);
     let random = embed::random_twin(&model, options)?;
     let sets = SETS.iter().map(|name| embed::set(&args.dir, name)).collect::<Result<Vec<Set>, _>>()?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use unspool_model::Model;
+use unspool_model::{Front, Model};
 use unspool_pipelines::eval::{
     self, History, Scored, Task, benchmark,
     endless::{self, Band},
@@ -73,6 +73,7 @@ struct Report {
 /// When the data or the model cannot be had, the model fails, or the file cannot be written.
 pub(crate) fn run(args: &EvalForecastArgs) -> Result<()> {
     let model = model::by_name(args.model.as_deref(), args.common.begin()?)?;
+    model::fits(model.info(), Front::Series)?;
     if !args.quiet {
         warn(&model);
     }

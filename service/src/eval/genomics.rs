@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
+use unspool_model::Front;
 use unspool_pipelines::{
     embed::Reader,
     eval::genomics::{
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &EvalGenomicsArgs) -> Result<()> {
     let options = args.common.begin()?;
     let named = Some(args.model.as_str()).filter(|name| *name != "none");
     let model = named.map(|name| model::reader_by_name(name, options)).transpose()?;
+    model.iter().try_for_each(|model| model::fits(model.info(), Front::Dna))?;
     // A model that reads whole windows tells no next base, and its twin would be one too.
     let carried = match &model {
         Some(Reader::Carried(model)) => Some(&**model),

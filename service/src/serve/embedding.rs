@@ -55,8 +55,10 @@ impl App {
         let table = match (sequences.is_empty(), arrow_ipc.is_empty()) {
             (false, false) => return Err(CallError::invalid("arrow_ipc", "give sequences or arrow_ipc, not both")),
             (_, true) => {
-                let front = input::front(&sequences).unwrap_or(Front::Series);
-                Table { front, sequences: input::sequences(sequences, front)?, rejects: vec![] }
+                let told = input::front(&sequences);
+                let sequences = input::sequences(sequences, told.unwrap_or(Front::Series))?;
+                let front = told.or_else(|| sequences.first().map(Named::front)).unwrap_or(Front::Series);
+                Table { front, sequences, rejects: vec![] }
             }
             (true, false) => Table::new(&ipc::read(&arrow_ipc, "arrow_ipc")?)?,
         };
@@ -74,7 +76,10 @@ impl App {
     /// When the model or the layer is unknown, a limit is reached, or the queue is full.
     pub(crate) async fn embed(&self, tenant: &Tenant, table: Table, wish: Wish) -> CallResult<v1::EmbedResponse> {
         let Table { front, sequences, mut rejects } = table;
-        let model = self.models.find(&wish.model, Purpose::Whole(front))?;
+        let model = match sequences.is_empty() {
+            true => self.models.find(&wish.model, Purpose::Whole(front))?,
+            false => self.models.taking(&wish.model, front)?,
+        };
         self.admit(tenant, sequences.len(), sequences.iter().map(|s| s.events.len()).sum())?;
         let layer = wish.layer.map_or(model.info().config.layers, |layer| layer as usize);
         let by_row = wish.pooling == v1::Pooling::Token;

@@ -13,7 +13,6 @@ use super::{
     error::{CallError, CallResult},
     input::{self, Named},
     ipc,
-    registry::Purpose,
     table::Table,
     tables,
     tenant::Tenant,
@@ -82,7 +81,7 @@ impl App {
         table: Table,
         (model, options, anomaly): (&str, &v1::ForecastOptions, bool),
     ) -> CallResult<v1::ForecastResponse> {
-        let model = self.models.find(model, Purpose::Whole(table.front))?;
+        let model = self.models.taking(model, table.front)?;
         let ahead = self.ahead(&model, options)?;
         self.run_series(tenant, table, (&model, Some(ahead), anomaly)).await
     }
@@ -92,7 +91,7 @@ impl App {
     /// # Errors
     /// As [`App::forecast`].
     pub(crate) async fn score(&self, tenant: &Tenant, table: Table, model: &str) -> CallResult<v1::ForecastResponse> {
-        let model = self.models.find(model, Purpose::Whole(table.front))?;
+        let model = self.models.taking(model, table.front)?;
         self.run_series(tenant, table, (&model, None, true)).await
     }
 
@@ -165,7 +164,8 @@ impl App {
     /// When the horizon is 0 or above the limit, or a level is not within the model's.
     pub(crate) fn ahead(&self, model: &Model, options: &v1::ForecastOptions) -> CallResult<Ahead> {
         let Some(shape) = model.series_shape() else {
-            let problem = format!("{} is no series model: it gives no forecasts", model.info().name);
+            let problem =
+                format!("{} is no series model: it gives no forecasts; name a series model", model.info().name);
             return Err(CallError::invalid("model", problem));
         };
         CallError::limit("horizon", options.horizon as usize, (self.limits.horizon as usize, "limits.horizon"))?;

@@ -25,6 +25,17 @@ pub(crate) struct Named {
     pub(crate) events: Events,
 }
 
+impl Named {
+    /// What its events are.
+    pub(crate) fn front(&self) -> Front {
+        match &self.events {
+            Events::Values(_) => Front::Series,
+            Events::Bases(_) => Front::Dna,
+            Events::Tokens(_) => Front::Tokens,
+        }
+    }
+}
+
 /// Nothing, of the kind that a model takes.
 pub(crate) fn none(front: Front) -> Events {
     match front {

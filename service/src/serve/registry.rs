@@ -124,6 +124,23 @@ impl Registry {
         found.map(|entry| Arc::clone(&entry.model)).ok_or_else(|| CallError::UnknownModel(name.into()))
     }
 
+    /// The model that a request of such sequences means.
+    ///
+    /// # Errors
+    /// As [`Registry::find`], or when it takes something else.
+    pub(crate) fn taking(&self, name: &str, front: Front) -> CallResult<Arc<Model>> {
+        let model = self.find(name, Purpose::Whole(front))?;
+        let info = model.info();
+        // A DNA model takes its token ids too.
+        if info.front == front || (info.front, front) == (Front::Dna, Front::Tokens) {
+            return Ok(model);
+        }
+        let (takes, here) = (input(info.front).1, input(front).1);
+        let problem =
+            format!("{} takes {takes}, and this call is of {here}: name a model that takes {here}", info.name);
+        Err(CallError::invalid("model", problem))
+    }
+
     /// The model of a digest, if it is loaded.
     pub(crate) fn get(&self, digest: Digest) -> Option<Arc<Model>> {
         let entries = self.loaded.read().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,6 @@ use unspool_proto::v1::{self, variant_service_server::VariantService};
 use super::{
     app::{App, provenance, timings},
     error::{CallError, CallResult},
-    registry::Purpose,
     tenant::Tenant,
 };
 
@@ -49,7 +48,7 @@ impl VariantService for Variants {
 impl Variants {
     async fn request(&self, tenant: &Tenant, request: v1::ScoreRequest) -> CallResult<v1::ScoreResponse> {
         let v1::ScoreRequest { model, bases, start, variants } = request;
-        let model = self.app.models.find(&model, Purpose::Whole(Front::Dna))?;
+        let model = self.app.models.taking(&model, Front::Dna)?;
         let sizes = ScoreOptions { pack_tokens: crate::model::suitable_tokens(&model), ..ScoreOptions::default() };
         sizes.check(&model).map_err(|error| CallError::invalid("model", error.to_string()))?;
         if !start.is_multiple_of(sizes.tile as u64) {

@@ -78,8 +78,9 @@ pub(crate) fn run(args: FinetuneArgs) -> Result<()> {
     if args.classify {
         return super::classify::run(&args);
     }
-    if input::kind(&args.inputs)? == Kind::Reads {
-        return Err(Error::Usage("reads are no series: a series model learns from CSV, TSF or Parquet".into()));
+    if input::kind(&args.inputs)? != Kind::Series {
+        let problem = "reads and variants are no series: a series model learns from CSV, TSF or Parquet";
+        return Err(Error::Usage(problem.into()));
     }
     let start = match &args.model {
         Some(dir) => SeriesWeights::load(dir)?,

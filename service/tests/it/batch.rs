@@ -137,9 +137,6 @@ fn embeddings_of_reads_are_those_of_the_command() {
     let parts: Vec<_> = parts.iter().map(|name| read(&folder.path().join("reads").join(name)).0).collect();
     assert_eq!(concat_batches(&parts[0].schema(), &parts).unwrap().columns(), one.columns());
     succeed(folder.path(), "report reads --color length");
-    let done = unspool(folder.path(), "run --input lambda_reads.fq.gz --model dna --what scores --output x");
-    let expected = "unspool: give: dna is a model of reads, which gives embeddings alone";
-    assert_eq!((done.code, done.stderr.trim_end()), (Some(2), expected));
 }
 
 /// A file that may grow no further is what a full disk is to a process.

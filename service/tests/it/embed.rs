@@ -3,8 +3,8 @@
 use std::{fs, process::Command};
 
 use arrow::{
-    array::AsArray,
-    datatypes::{Float32Type, UInt64Type},
+    array::{AsArray, RecordBatch},
+    datatypes::{DataType, Float32Type, UInt64Type},
 };
 
 use unspool_ingest::Reference;
@@ -194,6 +194,44 @@ fn only_the_reads_that_are_wanted() {
     assert_eq!((refused.code, refused.stderr.contains("of SAM, BAM and CRAM files only")), (Some(1), true));
     let refused = unspool(folder.path(), "embed nyc_taxi.csv -o x.parquet --limit 3");
     assert_eq!((refused.code, refused.stderr.contains("--limit: it is of reads")), (Some(2), true));
+}
+
+/// Columns and tags of the records, as they are in the file, beside each embedding: of one job and of the other.
+#[test]
+fn what_is_kept_of_the_reads() {
+    let folder = folder();
+    fs::write(folder.path().join("x.sam"), ALIGNED.replace("IIIIIIII\tNM:i:1", "IIIIIIII\tCB:Z:AAC-1\tNM:i:1"))
+        .unwrap();
+    let text = |rows: &RecordBatch, name: &str| {
+        let column = arrow::compute::cast(&rows[name], &DataType::Utf8).unwrap();
+        column.as_string::<i32>().iter().map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let of = |rows: &RecordBatch, repeated: usize| {
+        let each = |values: [&str; 4]| values.map(|value| vec![value; repeated].join(" ")).join(" ");
+        assert_eq!(text(rows, "tag_CB"), each(["AAC-1", "-", "-", "-"]));
+        assert_eq!(text(rows, "tag_NM"), each(["1", "2", "-", "-"]));
+        assert_eq!(text(rows, "position"), each(["0", "2", "4", "-"]));
+        let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names[8..], ["tag_CB", "position", "tag_NM"]);
+    };
+    for (arguments, repeated) in [("", 1), ("--pool window:5 --exclude-flags 4", 2), ("--both-strands", 1)] {
+        let keep = "--keep CB:Z,position,NM:i --model dna -o out.parquet --overwrite -q";
+        succeed(folder.path(), &format!("embed x.sam {keep} {arguments}"));
+        let (rows, _) = read(&folder.path().join("out.parquet"));
+        match repeated {
+            1 => of(&rows, 1),
+            // The unmapped read is left out.
+            _ => assert_eq!(text(&rows, "tag_NM"), "1 1 2 2 - -"),
+        }
+    }
+    let keep = "--keep CB:Z --keep position --keep NM:i --partition-by reference --keep reference";
+    let run = format!("run --input x.sam --what embeddings --model dna {keep} --output");
+    succeed(folder.path(), &format!("{run} parts -q"));
+    let part = names(&folder.path().join("parts/reference=r1"), "part-");
+    let (rows, _) = read(&folder.path().join("parts/reference=r1").join(&part[0]));
+    assert_eq!((text(&rows, "tag_CB"), text(&rows, "tag_NM")), ("AAC-1 - -".into(), "1 2 -".into()));
+    let refused = unspool(folder.path(), "embed lambda.fa.gz --model dna -o x.parquet --keep CB:Z");
+    assert_eq!((refused.code, refused.stderr.contains("of SAM, BAM and CRAM files only")), (Some(1), true));
 }
 
 /// A CRAM file's reads are those of the alignment that it was made from.

@@ -21,11 +21,6 @@ const LINES: &[(&str, i32, &str)] = &[
         1,
         "--weights bf16: a CPU computes in f32; name a GPU, or leave it out",
     ),
-    (
-        "forecast series.csv --horizon 2 --model dna",
-        2,
-        "--model: dna is no series model; leave --model out for the built-in one",
-    ),
     ("forecast lambda.fa.gz --horizon 2", 2, "reads cannot be forecast; `unspool embed` takes them"),
     (
         "forecast series.csv --horizon 2 -o series.csv --overwrite",
@@ -53,11 +48,6 @@ const LINES: &[(&str, i32, &str)] = &[
         "embed lambda.fa.gz series.csv -o out.parquet --model dna",
         2,
         "series.csv: reads and series cannot be mixed: run them one by one",
-    ),
-    (
-        "embed series.csv -o out.parquet --model dna",
-        2,
-        "--model: dna takes DNA, and the input holds series; leave --model out",
     ),
     (
         "embed series.csv -o out.parquet --region x:1-2",

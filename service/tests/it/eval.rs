@@ -85,7 +85,6 @@ fn what_is_missing_is_named() {
             1,
             "unspool: ./nngc1_yearly.tsf: not there: name the folder that holds the data's files as they were published\n",
         ),
-        ("eval forecast . --model dna", 1, "unspool: dna is no series model: there are no forecasts to score\n"),
     ] {
         write_benchmark(folder.path());
         let done = unspool(folder.path(), &format!("{arguments} -q"));

@@ -63,3 +63,5 @@ mod train;
 mod units;
 #[cfg(test)]
 mod windows;
+#[cfg(test)]
+mod wrong_model;

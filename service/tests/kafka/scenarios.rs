@@ -258,7 +258,10 @@ pub(crate) fn what_stands_in_the_way_is_said(broker: &Broker) {
     check(&[&with(&format!("'{}'", scene.input), "'no-such-topic'"), "--check"], "there is no topic 'no-such-topic'");
     check(&[&with(&job.out(), "no-such-output"), "--check"], "there is no topic 'no-such-output'");
     check(&[&with("give = 'scores'", "give = 'sores'"), "--check"], "unknown variant `sores`");
-    check(&[&with("values = ['v']", "sequence = 'v'"), "--check"], "give `values`, not `sequence`");
+    check(
+        &[&with("values = ['v']", "sequence = 'v'"), "--check"],
+        "is a series model: give `values`, or name a DNA model",
+    );
     check(
         &[&with("[kafka]", "[kafka]\nsettings = { \"no.such\" = 1 }"), "--check"],
         "the Kafka client refuses a setting: no.such",

@@ -115,7 +115,7 @@ impl Table {
                 }
                 (Self::Embedding(table), Answer::Embedding(Some(embedding), events)) => {
                     let span = embed::table::Span { start: 0, len: events / patch * patch };
-                    table.push(Some(&series.id), span, &embedding);
+                    table.push((Some(&series.id), None), span, &embedding);
                     of.push(place);
                 }
                 (_, Answer::Forecast(_)) => rejects.push(forecast::no_value(series, context)),

@@ -42,7 +42,7 @@ pub(super) fn read(unit: &mut Unit<'_, '_>, (cluster, number): (&Cluster, &mut u
     let file = unit.place.lake.bring(entry, &unit.place.job.columns)?;
     let here = file.path().display().to_string();
     let before = unit.summary.progress.bytes_read;
-    let mut source = reads::open(file.path(), &options(unit))?;
+    let mut source = reads::open(file.path(), &options(unit)?)?;
     let (mut done, mut stretch, mut bases) = (vec![], vec![], 0);
     let read = loop {
         let batch = match block_on(source.next()) {

@@ -113,5 +113,5 @@ fn what_reads_do_not_give_is_refused() {
         "give: tiny is a model of reads, which gives embeddings alone",
     );
     check(&MODEL, BatchJob { window: Some(5), ..job.clone() }, "give.window: it is for reads");
-    check(&MODEL, job, "'lake' names no file (of folders: .parquet, .csv, .csv.gz, .tsf)");
+    check(&MODEL, job, "'lake' holds reads, and the model takes series: name a model of DNA, such as dna-1");
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use arrow::array::RecordBatch;
 use unspool_model::dna;
 
 use crate::{Error, Result, featurise::Record};
@@ -36,6 +37,8 @@ impl Strands {
 /// A record that has come to its end.
 pub(super) struct Whole {
     pub(super) record: Record,
+    /// The columns that go along.
+    pub(super) kept: Option<RecordBatch>,
     pub(super) bases: Vec<u8>,
     pub(super) parts: Vec<Part>,
 }

@@ -77,8 +77,12 @@ fn takes(job: &StreamJob, model: &Model) -> Result<()> {
         (Content::Values(fields), Front::Series) if !fields.is_empty() => Ok(()),
         (Content::Sequence(_), Front::Dna) => Ok(()),
         (Content::Values(_), Front::Series) => Err(Error::Settings("values: at least one field".into())),
-        (_, Front::Series) => Err(Error::Settings(format!("{name} is a series model: give `values`, not `sequence`"))),
-        (_, Front::Dna) => Err(Error::Settings(format!("{name} is a DNA model: give `sequence`, not `values`"))),
+        (_, Front::Series) => Err(Error::Settings(format!(
+            "input.sequence: {name} is a series model: give `values`, or name a DNA model, such as dna-1"
+        ))),
+        (_, Front::Dna) => Err(Error::Settings(format!(
+            "input.values: {name} is a DNA model: give `sequence`, or leave `model` out for series"
+        ))),
         (_, Front::Tokens) => Err(Error::Settings(format!("{name} takes token ids: stream jobs have none"))),
     }
 }
