@@ -53,7 +53,7 @@ pub(super) fn select(input: &Input, references: &References, region: &str) -> Re
             && match (wanted, from) {
                 (Wanted::Overlapping { start, end, .. }, Some(from)) => {
                     let from = usize::from(from) as u64 - 1;
-                    from < end && from + span > start
+                    from < end && from.saturating_add(span) > start
                 }
                 _ => true,
             }

@@ -131,6 +131,8 @@ impl Cells {
             if end > time {
                 break;
             }
+            // It goes in any case: what was saved may name a cell that there is not.
+            self.by_end.pop_first();
             self.close(&series, out);
         }
     }
