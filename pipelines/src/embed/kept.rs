@@ -106,7 +106,8 @@ mod tests {
                     let tags = options.tags.iter().map(TagColumn::name);
                     let mut all: Vec<String> = options.columns.unwrap().into_iter().skip(1).chain(tags).collect();
                     let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
-                    (all.sort(), expected.sort());
+                    all.sort();
+                    expected.sort();
                     assert_eq!(all, expected);
                 }
                 (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
