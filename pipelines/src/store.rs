@@ -222,7 +222,7 @@ impl Store {
     /// How many sessions an owner has.
     #[must_use]
     pub fn count(&self, owner: &[u8]) -> u64 {
-        self.shared.lock().count(owner)
+        self.shared.lock().count_of(owner)
     }
 
     /// Ends the sessions that have expired, and lets the keeper try again what the disk refused. Call it now and then.

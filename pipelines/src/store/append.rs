@@ -162,13 +162,12 @@ impl Shared {
             return Ok(Applied { number, position, output: Arc::default(), state: committed, repeated, durable });
         }
         let (state, output, number) = (Arc::new(state), Arc::new(output), append.number);
-        session.version += 1;
-        (session.about.number, session.about.position) = (number, state.position());
         if self.options.history_bytes > 0 {
             let events = joined.unwrap_or_else(|| Raw::of(append.events));
             session.remember(about.position, events, self.options.history_bytes);
         }
         let position = state.position();
+        index.moved(sid, number, position);
         self.settle(index, sid, Slot::Live(Arc::clone(&state), Arc::clone(&output)));
         Ok(Applied { number, position, output, state, repeated, durable })
     }

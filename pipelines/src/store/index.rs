@@ -16,6 +16,9 @@ use super::{
     record::{About, output_bytes},
 };
 
+/// Events for each MiB of a state from which on it is worth being saved: a KiB is written for each event, then.
+const WORTH_SAVING: u64 = 1024;
+
 /// A session.
 pub(super) struct Session {
     /// What it is, as of the last complete append.
@@ -33,6 +36,8 @@ pub(super) struct Session {
     pub unsaved_from: Option<Lsn>,
     /// After its last record.
     pub end: Lsn,
+    /// Events from this position on are run again by a restart.
+    replayed_from: u64,
     /// An append of which not all parts have come.
     pub parts: Option<Box<Parts>>,
     /// Raw events that the database lacks, with their positions.
@@ -76,6 +81,8 @@ pub(super) struct Index {
     pub models: HashMap<Digest, u64>,
     /// By first record that the database lacks.
     unsaved: BTreeSet<(Lsn, Sid)>,
+    /// By what saving them spares a restart, at least [`WORTH_SAVING`].
+    worth_saving: BTreeSet<(u64, Sid)>,
     /// Sessions that ended, by their last record, while the database may still have them.
     pub ended: BTreeSet<(Lsn, Sid)>,
     expiry: BTreeSet<(Time, Sid)>,
@@ -118,10 +125,34 @@ impl Keeper {
 
 impl Session {
     pub(super) fn new(about: About, (slot, bytes): (Slot, u64)) -> Self {
-        let history_from = 0;
+        let (history_from, replayed_from) = (0, about.position);
         let (busy, version, saved, unsaved_from, end) = (false, 0, None, None, 0);
         let (parts, history, tick) = (None, vec![], 0);
-        Self { about, slot, busy, bytes, version, saved, unsaved_from, end, parts, history, history_from, tick }
+        Self {
+            about,
+            slot,
+            busy,
+            bytes,
+            version,
+            saved,
+            unsaved_from,
+            end,
+            replayed_from,
+            parts,
+            history,
+            history_from,
+            tick,
+        }
+    }
+
+    /// Events that a restart would run again.
+    pub(super) fn replayed(&self) -> u64 {
+        self.about.position - self.replayed_from
+    }
+
+    /// How many of them there are for each MiB of its state.
+    fn worth_saving(&self) -> u64 {
+        (self.replayed() << 20) / self.bytes.max(1)
     }
 
     /// The moment from which it is gone, if it goes unused.
@@ -253,6 +284,8 @@ impl Index {
         if let Some(lsn) = session.unsaved_from {
             self.unsaved.remove(&(lsn, sid));
         }
+        self.worth_saving.remove(&(session.worth_saving(), sid));
+        self.stats.replay_events -= session.replayed();
         self.stats.state_bytes -= session.bytes;
         // What the log says of it is needed until the database has forgotten it.
         self.ended.extend(end.map(|end| (session.unsaved_from.unwrap_or(end), sid)));
@@ -313,8 +346,29 @@ impl Index {
         }
     }
 
-    /// The database holds change `version` of a session, and all of its records before `next`.
-    pub(super) fn saved(&mut self, sid: Sid, version: u64, next: Lsn) {
+    /// A session took in events: it is at append `number` and event `position` now.
+    pub(super) fn moved(&mut self, sid: Sid, number: u64, position: u64) {
+        self.count(sid, |session| {
+            session.version += 1;
+            (session.about.number, session.about.position) = (number, position);
+        });
+    }
+
+    /// Changes what a restart would run again of a session.
+    fn count(&mut self, sid: Sid, change: impl FnOnce(&mut Session)) {
+        let Some(session) = self.sessions.get_mut(&sid) else { return };
+        self.stats.replay_events -= session.replayed();
+        self.worth_saving.remove(&(session.worth_saving(), sid));
+        change(session);
+        self.stats.replay_events += session.replayed();
+        if session.worth_saving() >= WORTH_SAVING {
+            self.worth_saving.insert((session.worth_saving(), sid));
+        }
+    }
+
+    /// The database holds change `version` of a session, up to event `position`, and all of its records before `next`.
+    pub(super) fn saved(&mut self, sid: Sid, (version, position): (u64, u64), next: Lsn) {
+        self.count(sid, |session| session.replayed_from = position);
         let Some(session) = self.sessions.get_mut(&sid) else { return };
         session.saved = Some(version);
         if let Some(lsn) = session.unsaved_from.take() {
@@ -352,6 +406,11 @@ impl Index {
         self.unsaved.iter().copied()
     }
 
+    /// Sessions that a restart runs events of again, enough for them to be worth being saved, the most for its bytes first.
+    pub(super) fn worth_saving(&self) -> impl Iterator<Item = Sid> + '_ {
+        self.worth_saving.iter().rev().map(|(_, sid)| *sid)
+    }
+
     /// Live sessions, the longest unused first.
     pub(super) fn live(&self) -> impl Iterator<Item = Sid> + '_ {
         self.live.iter().map(|(_, sid)| *sid)
@@ -368,7 +427,7 @@ impl Index {
     }
 
     /// How many sessions an owner has.
-    pub(super) fn count(&self, owner: &[u8]) -> u64 {
+    pub(super) fn count_of(&self, owner: &[u8]) -> u64 {
         self.owners.get(owner).copied().unwrap_or(0)
     }
 

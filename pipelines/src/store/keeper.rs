@@ -1,7 +1,7 @@
 //! Moving states down and saving them, in a thread of its own.
 //!
-//! It looks for work in this order, a batch at a time: live states beyond their budget, states in memory beyond theirs, states whose
-//! records hold up the log's oldest files, and whatever a checkpoint asks for. States that the database holds already just go; the others
+//! It looks for work in this order, a batch at a time: live states beyond their budget, states in memory beyond theirs, states that a
+//! restart would take long to bring up to date, states whose records hold up the log's oldest files, and whatever a checkpoint asks for. States that the database holds already just go; the others
 //! are written first, many in one commit.
 
 use std::sync::{Arc, PoisonError};
@@ -128,6 +128,7 @@ impl Shared {
         self.pick_live(index, &mut batch);
         let Some(folder) = &self.folder else { return batch };
         self.pick_memory(index, &mut batch);
+        self.pick_replayed(index, &mut batch);
         let due = if self.log_is_due(index) { folder.log.last_file() } else { 0 };
         let until = index.keeper.checkpoint.max(due);
         for (lsn, sid) in index.unsaved() {
@@ -198,6 +199,25 @@ impl Shared {
         batch.drop_saved(index, gone);
     }
 
+    /// States that spare a restart the most, where it would have too much to run again, and a few more, so that they go many at a time.
+    fn pick_replayed(&self, index: &Index, batch: &mut Batch) {
+        let budget = self.options.replay_events;
+        let Some(mut excess) = index.stats.replay_events.checked_sub(budget).filter(|excess| *excess > 0) else {
+            return;
+        };
+        excess += budget / 2;
+        let mut spared = 0;
+        for sid in index.worth_saving() {
+            if spared >= excess || batch.full() {
+                break;
+            }
+            if let Some(session) = index.get(sid) {
+                batch.save(sid, session, false);
+                spared += session.replayed();
+            }
+        }
+    }
+
     fn carry_out(&self, batch: Batch) -> Result<()> {
         for picked in &batch.to_memory {
             let row = self.row(picked)?;
@@ -225,19 +245,18 @@ impl Shared {
             let (history, history_from) = (picked.history.clone(), picked.history_from);
             Ok(Row { sid: picked.sid, about, body, history, history_from, history_kept })
         };
-        let rows = batch.to_save.iter().map(row).collect::<Result<Vec<_>>>()?;
         if !batch.ended.is_empty() {
             // A session is not forgotten before its end is in the log.
             folder.log.ticket(batch.next).wait()?;
         }
         let ended: Vec<_> = batch.ended.iter().map(|(_, sid)| *sid).collect();
-        folder.disk.commit(&rows, &ended)?;
+        folder.disk.commit(batch.to_save.iter().map(row), &ended)?;
         let mut index = self.lock();
         for (lsn, sid) in &batch.ended {
             index.ended.remove(&(*lsn, *sid));
         }
         for picked in &batch.to_save {
-            index.saved(picked.sid, picked.version, batch.next);
+            index.saved(picked.sid, (picked.version, picked.about.position), batch.next);
             if let Some(session) = index.get_mut(picked.sid) {
                 session.history.retain(|(position, _)| *position >= picked.about.position);
             }

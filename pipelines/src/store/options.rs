@@ -18,9 +18,11 @@ pub struct StoreOptions {
     pub sessions_per_owner: u64,
     /// Bytes of a session's raw events that are kept for a move to another model; the oldest beyond it are dropped. 0: none.
     pub history_bytes: u64,
-    /// Bytes of the log, about: beyond it states are saved until its oldest files can go, and appends wait for that. It bounds the time
-    /// that a restart takes.
+    /// Bytes of the log, about: beyond it states are saved until its oldest files can go, and appends wait for that.
     pub log_bytes: u64,
+    /// Events that a restart has to run through the models again, about: beyond it the states that most of them belong to are saved. A
+    /// state is saved for no fewer events than it has KiB, so that small appends to many sessions do not write all states over and over.
+    pub replay_events: u64,
     /// Bytes of one file of the log, about.
     pub segment_bytes: u64,
     /// Bytes of one append's events, at most.
@@ -37,6 +39,7 @@ impl Default for StoreOptions {
             sessions_per_owner: 1_000_000,
             history_bytes: 0,
             log_bytes: 1 << 30,
+            replay_events: 1 << 16,
             segment_bytes: 64 << 20,
             append_bytes: 256 << 20,
         }

@@ -23,8 +23,9 @@ use super::{
     shared::Shared,
 };
 
-/// Bytes of events that are read before they run.
-const WINDOW_BYTES: u64 = 64 << 20;
+/// Bytes of events that are read before they run. States are saved between two windows, so that a restart that is itself broken off
+/// has not run for nothing.
+const WINDOW_BYTES: u64 = 8 << 20;
 /// Events of one session that run at once.
 const PIECE: usize = 4096;
 /// Sessions that run at once.
@@ -186,12 +187,10 @@ impl Shared {
             for Pending { number, at, lsn, events } in pending {
                 index.logged(sid, lsn);
                 let Some(session) = index.get_mut(sid) else { continue };
-                session.version += 1;
-                session.about.number = number;
                 used = used.max(at);
-                let first = session.about.position;
-                session.about.position += events.len() as u64;
+                let (first, len) = (session.about.position, events.len() as u64);
                 session.remember(first, events, self.options.history_bytes);
+                index.moved(sid, number, first + len);
             }
             debug_assert_eq!(index.get(sid).map(|session| session.about.position), Some(position));
             index.touch(sid, used);

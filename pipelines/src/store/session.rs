@@ -129,6 +129,8 @@ pub struct Stats {
     pub unsaved: u64,
     /// Bytes of the log's files.
     pub log_bytes: u64,
+    /// Events that only the log holds: a restart would run them again.
+    pub replay_events: u64,
     /// States moved up from memory or disk since the store was opened.
     pub raised: u64,
     /// States moved down since the store was opened.

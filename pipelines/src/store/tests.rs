@@ -3,6 +3,7 @@
 mod calls;
 mod crash;
 mod laws;
+mod restart;
 mod tiers;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
@@ -31,6 +32,17 @@ fn embedding(model: &Model) -> Spec {
 
 fn append(store: &Store, key: &Key, number: u64, bases: &[u8]) -> Result<Applied> {
     store.append(&[Append::whole(key, number, Events::Bases(bases))], Time(0)).remove(0)
+}
+
+/// The figures once the keeper has nothing to do.
+fn settled(store: &Store) -> Stats {
+    let mut index = store.shared.lock();
+    while !index.keeper.idle() {
+        assert!(index.keeper.trouble.is_none());
+        index = store.shared.wait(index);
+    }
+    drop(index);
+    store.stats()
 }
 
 /// The same events without a store.

@@ -39,6 +39,7 @@ pub(crate) fn install() -> Result<PrometheusHandle> {
     describe_gauge!("unspool_state_bytes", "Bytes of all sessions' states");
     describe_gauge!("unspool_live_state_bytes", "Bytes of states that are ready for a model");
     describe_gauge!("unspool_log_bytes", "Bytes of the log of appends");
+    describe_gauge!("unspool_replay_events", "Events that a restart would run again: only the log holds them");
     describe_gauge!("unspool_unsaved_sessions", "Sessions with appends that only the log holds");
     describe_gauge!("unspool_store_ok", "1 while the store takes appends, 0 while the disk refuses");
     describe_counter!(
@@ -80,6 +81,7 @@ pub(crate) fn gauges(app: &App) {
     gauge!("unspool_state_bytes").set(stats.state_bytes as f64);
     gauge!("unspool_live_state_bytes").set(stats.live_bytes as f64);
     gauge!("unspool_log_bytes").set(stats.log_bytes as f64);
+    gauge!("unspool_replay_events").set(stats.replay_events as f64);
     gauge!("unspool_unsaved_sessions").set(stats.unsaved as f64);
     gauge!("unspool_store_ok").set(if app.store.health().is_ok() { 1.0 } else { 0.0 });
     let moved = [("raised", stats.raised), ("lowered", stats.lowered), ("saved", stats.saved)];

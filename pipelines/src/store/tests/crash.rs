@@ -19,6 +19,7 @@ const SMALL: StoreOptions = StoreOptions {
     sessions_per_owner: 100,
     history_bytes: 2000,
     log_bytes: 3000,
+    replay_events: 60,
     segment_bytes: 700,
     append_bytes: 1 << 20,
 };

@@ -336,12 +336,14 @@ fn options() -> impl Strategy<Value = StoreOptions> {
     let budgets =
         (prop::sample::select(vec![0, 5000, 20_000, 1 << 30]), prop::sample::select(vec![0, 10_000, 1 << 30]));
     let log = (prop::sample::select(vec![1, 2000, 1 << 30]), prop::sample::select(vec![1, 300, 1 << 20]));
-    (budgets, log, prop::sample::select(vec![0, 40, 1 << 20])).prop_map(|(budgets, log, history_bytes)| StoreOptions {
+    let more = (prop::sample::select(vec![0, 40, 1 << 20]), prop::sample::select(vec![0, 10, 1 << 16]));
+    (budgets, log, more).prop_map(|(budgets, log, (history_bytes, replay_events))| StoreOptions {
         live_bytes: budgets.0,
         memory_bytes: budgets.1,
         log_bytes: log.0,
         segment_bytes: log.1,
         history_bytes,
+        replay_events,
         ..StoreOptions::default()
     })
 }

@@ -40,17 +40,6 @@ fn states_move_down_and_come_back() {
     }
 }
 
-/// The figures once the keeper has nothing to do.
-fn settled(store: &Store) -> Stats {
-    let mut index = store.shared.lock();
-    while !index.keeper.idle() {
-        assert!(index.keeper.trouble.is_none());
-        index = store.shared.wait(index);
-    }
-    drop(index);
-    store.stats()
-}
-
 /// Threads with batches that overlap, forecasts and snapshots between them, under a budget of nothing.
 #[test]
 fn many_threads_at_once() {

@@ -57,6 +57,7 @@ pub(crate) struct LimitsFile {
     pub(crate) session_memory_bytes: Option<u64>,
     pub(crate) session_state_bytes: Option<u64>,
     pub(crate) session_log_bytes: Option<u64>,
+    pub(crate) session_replay_events: Option<u64>,
     pub(crate) session_history_bytes: Option<u64>,
     pub(crate) gpu_state_bytes: Option<u64>,
     pub(crate) batch_tokens: Option<usize>,

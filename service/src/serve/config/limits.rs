@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub(crate) session_state_bytes: u64,
     /// Bytes of the log of appends, about; beyond it states are saved so that its oldest files can go.
     pub(crate) session_log_bytes: u64,
+    /// Events that a restart runs again, about.
+    pub(crate) session_replay_events: u64,
     /// Bytes of a session's raw events that are kept for a move to another model; 0: none.
     pub(crate) session_history_bytes: u64,
     /// Bytes of a GPU's memory for a model's states; `None`: as the model sees fit.
@@ -73,6 +75,7 @@ impl Limits {
             session_memory_bytes: file.session_memory_bytes.unwrap_or(1 << 30),
             session_state_bytes: file.session_state_bytes.unwrap_or(64 << 30),
             session_log_bytes: file.session_log_bytes.unwrap_or(1 << 30),
+            session_replay_events: file.session_replay_events.unwrap_or(1 << 16),
             session_history_bytes: file.session_history_bytes.unwrap_or(0),
             gpu_state_bytes: file.gpu_state_bytes,
             batch_tokens: file.batch_tokens,
@@ -138,6 +141,7 @@ impl Limits {
             live_bytes: self.session_memory_bytes,
             state_bytes: self.session_state_bytes,
             log_bytes,
+            replay_events: self.session_replay_events,
             // So many files that one of them can always go.
             segment_bytes: (log_bytes / 16).min(64 << 20),
             sessions: self.sessions,
