@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 
 pub use self::{
-    consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, record},
+    consumer::{Assigned, Assignment, Consumer, Group, Polled, Start, Unready, record},
     marks::read_all,
     newest::newest,
     orphans::Orphans,
@@ -100,6 +100,16 @@ pub enum Error {
         /// The partition.
         partition: i32,
         /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A partition cannot be begun yet: the group has forgotten, or not found again, what was committed.
+    #[error("{topic}, partition {partition}: {problem}")]
+    Behind {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What the group says, what is known, and what to do if that stays so.
         problem: String,
     },
     /// What the client or a broker said.

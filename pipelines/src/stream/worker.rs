@@ -21,7 +21,10 @@ use std::{
 use unspool_ingest::kafka::client::{self, Admin};
 use unspool_model::Model;
 
-use self::session::{Ended, Session};
+use self::{
+    session::{Ended, Session},
+    start::Reached,
+};
 use super::{
     error::{Error, Result},
     job::{StreamJob, To},
@@ -64,9 +67,10 @@ pub fn run(job: &StreamJob, model: &Arc<Model>, stop: &Cancel, observer: &mut dy
         snapshots = snapshots.in_store(remote);
     }
     let (mut progress, mut fenced, mut last) = (Progress::default(), vec![], Instant::now());
+    let reached = Reached::default();
     loop {
         let before = progress.transactions;
-        let session = Session::start((job, model), (&snapshots, &plan), &mut progress);
+        let session = Session::start((job, model), (&snapshots, &plan, &reached), &mut progress);
         let ended = session.and_then(|session| session.run(stop, observer));
         if progress.transactions > before {
             last = Instant::now();
@@ -149,7 +153,9 @@ impl From<client::Error> for Ended {
     fn from(error: client::Error) -> Self {
         match error {
             // A broker that is away comes back, or the time for trouble runs out.
-            client::Error::NoBroker { .. } | client::Error::Client(_) => Self::Again(error.to_string()),
+            client::Error::NoBroker { .. } | client::Error::Behind { .. } | client::Error::Client(_) => {
+                Self::Again(error.to_string())
+            }
             client::Error::Fenced(problem) => Self::Fenced(problem),
             error => Self::Bad(error.into()),
         }

@@ -21,6 +21,8 @@ use super::{super::Record, Connection, Error, Result};
 const AHEAD_KIB: &str = "16384";
 /// How long an assigned partition's committed offset may take: a dead member's open transaction holds it back.
 const COMMITTED: Duration = Duration::from_secs(25);
+/// How soon a group is asked again that has forgotten what was committed.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long a final stop waits for the group to let go.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -51,7 +53,22 @@ pub struct Assigned {
 }
 
 /// Where to begin reading a partition; the reason where that is impossible.
-pub type Start = Box<dyn Fn(&Assigned) -> Result<i64, String> + Send + Sync>;
+pub type Start = Box<dyn Fn(&Assigned) -> Result<i64, Unready> + Send + Sync>;
+
+/// Why a partition cannot be begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// The committed offset is older than one that is known to have been committed: it is asked for again.
+    Behind(String),
+    /// It will not pass.
+    Refused(String),
+}
+
+impl From<String> for Unready {
+    fn from(problem: String) -> Self {
+        Self::Refused(problem)
+    }
+}
 
 /// What changed of the assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +150,26 @@ impl Context {
         if came.count() == 0 {
             return Ok(list);
         }
+        let until = Instant::now() + COMMITTED;
+        let begun = loop {
+            match self.starts(consumer, came) {
+                Err(error @ Error::Behind { .. }) if Instant::now() < until => {
+                    tracing::warn!(%error, "the group is asked again");
+                    std::thread::sleep(AGAIN);
+                }
+                begun => break begun?,
+            }
+        };
+        for (assigned, start) in begun {
+            list.add_partition_offset(&self.topic, assigned.partition, Offset::Offset(start))?;
+            lock(&self.changes).push(Assignment::Came(assigned, start));
+        }
+        Ok(list)
+    }
+
+    /// What the cluster says of partitions that came, and where each is to be read from.
+    fn starts(&self, consumer: &BaseConsumer<Self>, came: &TopicPartitionList) -> Result<Vec<(Assigned, i64)>> {
+        let mut starts = vec![];
         let committed = consumer.committed_offsets(came.clone(), COMMITTED).map_err(|error| {
             // What a client says of this is that it has waited long enough; why, is mostly this.
             tracing::warn!(%error, "no committed offsets: a transaction that is still open may hold them back");
@@ -145,15 +182,14 @@ impl Context {
             let marks = consumer.fetch_watermarks(&self.topic, partition, super::ASK);
             let (low, high) = marks.map_err(|e| self.connection.failed(e))?;
             let assigned = Assigned { partition, committed, low, high };
-            let start = (self.start)(&assigned).map_err(|problem| Error::Partition {
-                topic: self.topic.clone(),
-                partition,
-                problem,
+            let topic = self.topic.clone();
+            let start = (self.start)(&assigned).map_err(|unready| match unready {
+                Unready::Behind(problem) => Error::Behind { topic, partition, problem },
+                Unready::Refused(problem) => Error::Partition { topic, partition, problem },
             })?;
-            list.add_partition_offset(&self.topic, partition, Offset::Offset(start))?;
-            lock(&self.changes).push(Assignment::Came(assigned, start));
+            starts.push((assigned, start));
         }
-        Ok(list)
+        Ok(starts)
     }
 }
 

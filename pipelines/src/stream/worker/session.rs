@@ -25,7 +25,7 @@ use super::{
     batch::{Batch, Letters},
     outlet::Outlet,
     schemas::Schemas,
-    start::{Plan, starter},
+    start::{Plan, Reached, starter},
     work::{At, Work},
 };
 use crate::Cancel;
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
     /// Joins the group.
     pub(super) fn start(
         (job, model): (&'a StreamJob, &Arc<Model>),
-        (snapshots, plan): (&'a Snapshots, &Plan),
+        (snapshots, plan, reached): (&'a Snapshots, &Plan, &Reached),
         progress: &'a mut Progress,
     ) -> Result<Self, Ended> {
         let timeout = job.pace.transaction_timeout;
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
         };
         let core = Core::new(Arc::clone(model), &job.core)?.begun_with(job.seed.as_ref());
         let decoder = Decoder::new(&job.format, job.fields.clone()).map_err(|e| Ended::Bad(Error::Settings(e)))?;
-        let (start, chosen) = starter(job, snapshots, plan.known_partitions);
+        let (start, chosen) = starter(job, (snapshots, reached), plan.known_partitions);
         let consumer = Consumer::join(&job.connection, &job.group, &job.topic, start)?;
         progress.partitions.clear();
         let work = Work {
@@ -95,6 +95,7 @@ impl<'a> Session<'a> {
             schemas: Schemas::of(job),
             letters: Letters::new(job, model),
             chosen,
+            reached: Arc::clone(reached),
             here: BTreeMap::new(),
             told: Instant::now(),
             share: (0, 0),

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use unspool_ingest::kafka::client::{Admin, Assigned, Start, TopicFacts};
+use unspool_ingest::kafka::client::{Admin, Assigned, Start, TopicFacts, Unready};
 use unspool_model::{Front, Model};
 
 use super::super::{
@@ -139,19 +139,26 @@ pub(super) struct Choice {
 /// What was chosen inside the client's callback, for the worker to load after the poll.
 pub(super) type Chosen = Arc<Mutex<HashMap<i32, Choice>>>;
 
+/// How far this process has committed each partition.
+pub(super) type Reached = Arc<Mutex<HashMap<i32, i64>>>;
+
 /// Tells the client where to begin each partition, and leaves the snapshot for the worker.
-pub(super) fn starter(job: &StreamJob, snapshots: &Snapshots, known: i32) -> (Start, Chosen) {
+pub(super) fn starter(job: &StreamJob, (snapshots, reached): (&Snapshots, &Reached), known: i32) -> (Start, Chosen) {
     let chosen = Chosen::default();
     let (left, snapshots, begin, fresh) = (Arc::clone(&chosen), snapshots.clone(), job.begin, job.new_partitions);
+    let reached = Arc::clone(reached);
     let folder = if let To::Files(options) = &job.output.to { Some(files::folder(job, options)) } else { None };
     let start = move |assigned: &Assigned| {
         let new = assigned.partition >= known;
         if new && fresh == NewPartitions::Stop {
-            return Err("the topic has grown; say on_new_partitions = \"fresh-state\" or begin anew".to_owned());
+            let problem = "the topic has grown; say on_new_partitions = \"fresh-state\" or begin anew";
+            return Err(Unready::Refused(problem.to_owned()));
         }
         let begin = if new { Begin::Earliest } else { begin };
         let (offset, choice) = match &folder {
             None => {
+                let reached = reached.lock().unwrap_or_else(PoisonError::into_inner).get(&assigned.partition).copied();
+                not_behind(&snapshots, assigned, reached)?;
                 let (offset, manifest) = place(&snapshots, assigned, begin)?;
                 (offset, Choice { manifest, committed: assigned.committed, tail: Tail::default() })
             }
@@ -161,12 +168,12 @@ pub(super) fn starter(job: &StreamJob, snapshots: &Snapshots, known: i32) -> (St
                 let (offset, manifest) = place(&snapshots, &Assigned { committed, ..*assigned }, begin)?;
                 // What the group has committed is told after a file has its name.
                 if assigned.committed > tail.next.or(Some(offset)) {
-                    return Err(format!(
+                    return Err(Unready::Refused(format!(
                         "the group has committed offset {}, but its outputs end before that in {}: name the folder that \
                          they were written to (the newest file of a partition must stay there), or begin a new group",
                         assigned.committed.unwrap_or_default(),
                         folder.dir().display()
-                    ));
+                    )));
                 }
                 (offset, Choice { manifest, committed, tail })
             }
@@ -175,6 +182,23 @@ pub(super) fn starter(job: &StreamJob, snapshots: &Snapshots, known: i32) -> (St
         Ok(offset)
     };
     (Box::new(start), chosen)
+}
+
+/// Refuses a committed offset before one that was committed: of this process, or of a snapshot, which is never further. Kafka 4.3.1 has
+/// been seen to answer so after a crash (with the offsets of twenty minutes before), and all outputs since then would come twice.
+fn not_behind(snapshots: &Snapshots, assigned: &Assigned, reached: Option<i64>) -> Result<(), Unready> {
+    let Assigned { partition, committed, .. } = *assigned;
+    let saved = snapshots.newest(partition, i64::MAX).map_err(|e| e.to_string())?.map(|manifest| manifest.next);
+    let known = match committed {
+        Some(committed) => reached.max(saved).filter(|known| *known > committed),
+        None => reached,
+    };
+    let Some(known) = known else { return Ok(()) };
+    let says = committed.map_or("none".to_owned(), |offset| offset.to_string());
+    Err(Unready::Behind(format!(
+        "the committed offset is {says}, and was {known} before: the broker has not found again what it was told, or the group was set \
+         back; nothing is given twice. To give all from there on once more, begin a new group and data folder"
+    )))
 }
 
 /// Where a partition begins, and the snapshot that it begins from.
@@ -203,4 +227,37 @@ fn place(snapshots: &Snapshots, assigned: &Assigned, begin: Begin) -> Result<(i6
         ));
     }
     Ok((offset, newest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::time::EventTime;
+
+    #[test]
+    fn what_was_committed_stays_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::new(dir.path().to_owned(), "{}".into());
+        let manifest = |next| Manifest { identity: "{}".into(), next, segments: vec![], time: EventTime::default() };
+        let check = |committed, reached, behind: Option<&str>| {
+            let assigned = Assigned { partition: 0, committed, low: 0, high: 100 };
+            match (not_behind(&snapshots, &assigned, reached), behind) {
+                (Ok(()), None) => {}
+                (Err(Unready::Behind(problem)), Some(known)) => assert!(problem.contains(known), "{problem}"),
+                (found, _) => panic!("{committed:?}, {reached:?}: {found:?}"),
+            }
+        };
+        check(None, None, None);
+        check(Some(5), None, None);
+        check(Some(5), Some(5), None);
+        check(Some(5), Some(6), Some("is 5, and was 6 before"));
+        check(None, Some(6), Some("is none, and was 6 before"));
+        snapshots.write(0, &manifest(20)).unwrap();
+        snapshots.write(0, &manifest(30)).unwrap();
+        check(Some(30), Some(6), None);
+        check(Some(31), Some(31), None);
+        check(Some(29), None, Some("is 29, and was 30 before"));
+        check(Some(29), Some(40), Some("and was 40 before"));
+        check(None, None, None); // the first snapshot is written before the first commit
+    }
 }

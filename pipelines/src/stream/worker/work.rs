@@ -30,7 +30,7 @@ use super::{
     outlet::Outlet,
     schemas::Schemas,
     session::Ended,
-    start::{Choice, Chosen},
+    start::{Choice, Chosen, Reached},
 };
 
 /// Messages that a share of rejects is taken of.
@@ -70,6 +70,7 @@ pub(super) struct Work<'a> {
     pub schemas: Schemas,
     pub letters: Letters,
     pub chosen: Chosen,
+    pub reached: Reached,
     pub here: BTreeMap<i32, Here>,
     pub told: Instant,
     /// Messages and rejects since the share of rejects was last looked at.
@@ -253,6 +254,7 @@ impl Work<'_> {
                 at.consumer.commit(&offsets)?;
             }
         }
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets.iter().copied());
         for (partition, next) in offsets {
             if let Some(here) = self.here.get_mut(&partition) {
                 here.committed = next;
