@@ -31,7 +31,7 @@ pub(super) enum Wants {
 impl Selection {
     /// Compares a record's place: its contig, and the bases from `start` on that it covers.
     pub(super) fn wants(&self, contig: &[u8], (start, length): (u64, u64)) -> Wants {
-        let overlaps = start < self.end && start + length.max(1) > self.start;
+        let overlaps = start < self.end && start.saturating_add(length.max(1)) > self.start;
         match contig == self.contig.as_bytes() {
             true if overlaps => Wants::Yes,
             true if start >= self.end => Wants::Past,
@@ -64,4 +64,27 @@ pub(super) fn select(input: &Input, (format, header): (VariantFormat, &Header), 
     let end = end.unwrap_or(u64::MAX);
     let chunks = index.chunks(reference, (start, end))?;
     Ok(Selection { contig: names[reference].clone(), start, end, chunks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variants::vcf;
+
+    /// Places and ends that a line may claim, the last numbers there are among them.
+    #[test]
+    fn records_are_compared_by_the_bases_they_cover() {
+        let check = |line: &str, (start, end), expected| {
+            let selection = Selection { contig: "c".into(), start, end, chunks: Chunks::new([]) };
+            let (contig, place) = vcf::place(line.as_bytes()).expect("a place");
+            assert_eq!(selection.wants(contig, place), expected, "{line}");
+        };
+        check("c\t5\t.\tACG\tA\t.\t.\t.", (6, 9), Wants::Yes);
+        check("c\t5\t.\tACG\tA\t.\t.\t.", (7, 9), Wants::No);
+        check("c\t10\t.\tA\tC\t.\t.\t.", (6, 9), Wants::Past);
+        check("d\t7\t.\tA\tC\t.\t.\t.", (6, 9), Wants::No);
+        check("c\t5\t.\tA\t<DEL>\t.\t.\tEND=8", (7, 9), Wants::Yes);
+        check("c\t5\t.\tA\t<DEL>\t.\t.\tEND=18446744073709551615", (7, 9), Wants::Yes);
+        check("c\t18446744073709551615\t.\tACG\tA\t.\t.\t.", (7, u64::MAX), Wants::Yes);
+    }
 }

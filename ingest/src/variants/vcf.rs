@@ -32,7 +32,7 @@ pub(super) fn place(line: &[u8]) -> Option<(&[u8], (u64, u64))> {
     let info = columns.nth(2)?;
     let mut fields = info.split(|b| *b == b';').filter_map(|field| field.strip_prefix(b"END="));
     let end = if symbolic { fields.next().and_then(number) } else { None };
-    let covered = end.and_then(|end| (end + 1).checked_sub(position)).unwrap_or(reference);
+    let covered = end.and_then(|end| end.saturating_add(1).checked_sub(position)).unwrap_or(reference);
     Some((contig, (position.saturating_sub(1), covered.max(reference))))
 }
 
