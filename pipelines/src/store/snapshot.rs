@@ -115,6 +115,7 @@ fn joined(history: History, end: u64) -> Result<History, Malformed> {
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
     use unspool_model::Options;
 
     use super::*;
@@ -179,6 +180,49 @@ mod tests {
         check(|about, _| about.number = u64::MAX, Ok(()));
         check(|about, _| about.position = 5, Err("its state is not that of the session"));
         check(|about, _| about.spec.options.pools = true, Err("its state is not that of the session"));
+    }
+
+    proptest! {
+        // The long form: UNSPOOL_ANY_BYTES_CASES=100000.
+        #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Any bytes under a sound checksum are refused, or are a session that is saved as the same bytes again, and goes on.
+        #[test]
+        fn changed_contents_are_refused_or_go_on(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            cuts in any::<bool>(),
+        ) {
+            let (model, time) = (dna_model(), Time(0));
+            let options = StoreOptions { history_bytes: 100, ..StoreOptions::default() };
+            let store = open_with(None, options, &[Arc::clone(&model)]).unwrap();
+            let options = Options { layers: vec![1], pools: true, ..Options::default() };
+            let spec = Spec { model: model.info().digest, options, ttl: None };
+            let key = |id: &str| Key::new(b"tenant", id);
+            store.open_session(&key("seed"), &spec, time).unwrap();
+            let seed = store.snapshot(&key("seed"), time).unwrap();
+            let mut content = seed[MAGIC.len()..seed.len() - CHECK].to_vec();
+            for (at, byte) in changes {
+                let at = at.index(content.len());
+                content[at] = byte;
+            }
+            if cuts {
+                content.truncate(cut.index(content.len()));
+            }
+            let mut bytes = [MAGIC, &content[..]].concat();
+            bytes.extend_from_slice(blake3::hash(&bytes).as_bytes());
+            let restore = |bytes: &[u8]| store.restore(&key("a"), Snapshot::read(bytes)?, time);
+            if restore(&bytes).is_ok() && let Ok(saved) = store.snapshot(&key("a"), time) {
+                store.close(&key("a"), time).unwrap();
+                prop_assert!(restore(&saved).is_ok());
+                prop_assert_eq!(store.snapshot(&key("a"), time).unwrap(), saved);
+                goes_on(&store, &key("a"), store.info(&key("a"), time).unwrap().number);
+            }
+        }
+    }
+
+    fn cases() -> u32 {
+        std::env::var("UNSPOOL_ANY_BYTES_CASES").map_or(96, |text| text.parse().unwrap())
     }
 
     #[test]

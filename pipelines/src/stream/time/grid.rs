@@ -142,3 +142,20 @@ impl Cells {
         self.close_before(i64::MAX, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was saved by somebody else may name cells that there are not: closing all of them ends.
+    #[test]
+    fn cells_that_are_named_and_not_there() {
+        let by_end = [(5, "a"), (7, "b")].map(|(end, series)| (end, Arc::from(series)));
+        let cell = Cell { start: 0, end: 9, offset: 3, aggregate: Aggregate::Sum, value: Some(2.0), count: 1 };
+        let mut cells = Cells { open: BTreeMap::from([("b".into(), cell)]), by_end: by_end.into() };
+        let mut out = vec![];
+        cells.close_all(&mut out);
+        assert_eq!(out.iter().map(|row| (&*row.series, row.time, row.offset)).collect::<Vec<_>>(), [("b", 0, 3)]);
+        assert_eq!((cells.len(), cells.by_end.len()), (0, 0));
+    }
+}
