@@ -13,7 +13,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
     message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
@@ -242,6 +242,13 @@ impl Broker {
             high.saturating_sub(at.max(low))
         };
         (0..partitions).map(lag).fold(0, i64::saturating_add)
+    }
+
+    /// Sets a group without members to an offset of a topic's first partition.
+    pub(crate) fn set(&self, group: &str, topic: &str, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+        self.consumer(group).commit(&list, CommitMode::Sync).unwrap();
     }
 
     /// The members of a group, as the broker sees it.

@@ -282,6 +282,23 @@ pub(crate) fn what_stands_in_the_way_is_said(broker: &Broker) {
     check(&[&file], "it has 3 partitions, and had 2 when this job began");
 }
 
+/// A broker that has crashed may answer with offsets of long before: nothing is given twice, and a job that was told the right one goes on.
+pub(crate) fn a_group_that_forgets_has_nothing_given_twice(broker: &Broker) {
+    let scene = Scene::new(broker, "forgets", 1);
+    scene.broker.send(scene.input, &steps((0, 60)));
+    let whole = scene.job("job", "[output]\ngive = 'scores'\n[run]\nretry_timeout_ms = 1000\n");
+    scene.run(&whole);
+    let (job, file) = &whole;
+    scene.broker.set(job.name, scene.input, 10);
+    let line = scene.refused(&[file]);
+    assert!(line.contains("the committed offset is 10, and was 60 before: the broker has not found again"), "{line}");
+    assert_eq!(scene.broker.read(&job.out()).len(), 60);
+    scene.broker.set(job.name, scene.input, 60);
+    scene.broker.send(scene.input, &steps((60, 90)));
+    scene.run(&whole);
+    assert_eq!(scene.broker.read(&job.out()).len(), 90);
+}
+
 pub(crate) fn too_many_rejects_stop_the_job_if_that_is_asked(broker: &Broker) {
     let scene = Scene::new(broker, "rejects", 1);
     let bad = Sent { key: Some("a".into()), payload: Some("?".into()), ..Sent::default() };

@@ -21,8 +21,9 @@ use super::{super::Record, Connection, Error, Result};
 const AHEAD_KIB: &str = "16384";
 /// How long an assigned partition's committed offset may take: a dead member's open transaction holds it back.
 const COMMITTED: Duration = Duration::from_secs(25);
-/// How soon a group is asked again that has forgotten what was committed.
+/// How soon a group is asked again that has forgotten what was committed, and for how long before the member begins anew.
 const AGAIN: Duration = Duration::from_millis(500);
+const FORGETS: Duration = Duration::from_secs(10);
 /// How long a final stop waits for the group to let go.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -150,7 +151,7 @@ impl Context {
         if came.count() == 0 {
             return Ok(list);
         }
-        let until = Instant::now() + COMMITTED;
+        let until = Instant::now() + FORGETS;
         let begun = loop {
             match self.starts(consumer, came) {
                 Err(error @ Error::Behind { .. }) if Instant::now() < until => {
