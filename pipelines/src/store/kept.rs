@@ -69,7 +69,10 @@ impl Kept {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         for digest in unused.iter().filter(|digest| really(**digest)) {
             if let Some(path) = self.path(*digest) {
-                fs::remove_dir_all(&path).map_err(|source| Error::io(&path, &source))?;
+                // Under another name first: what is there by its name is whole, wherever this breaks off.
+                let partial = path.with_extension("partial");
+                let removed = fs::rename(&path, &partial).and_then(|()| fs::remove_dir_all(&partial));
+                removed.map_err(|source| Error::io(&path, &source))?;
             }
         }
         Ok(())

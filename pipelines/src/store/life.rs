@@ -12,6 +12,9 @@ use super::{
     shared::Shared,
 };
 
+/// Sessions that a sweep ends before it lets calls in.
+const SWEPT: usize = 1024;
+
 /// A session that is about to begin.
 pub(super) struct Beginning {
     pub about: About,
@@ -139,15 +142,25 @@ impl Shared {
 
     /// Ends what has expired; what is in use is left to the next time.
     pub(super) fn sweep(&self, now: Time) -> u64 {
-        let mut index = self.lock();
         let mut ended = 0;
-        for sid in index.expired(now) {
-            if !index.closing && index.get(sid).is_some_and(|session| !session.busy) {
-                drop(self.end(&mut index, sid));
-                ended += 1;
+        let expired = self.lock().expired(now);
+        // Calls come in between.
+        for sids in expired.chunks(SWEPT) {
+            let mut index = self.lock();
+            for sid in sids {
+                // It may have been used meanwhile.
+                let over = |session: &Session| !session.busy && session.expired(now);
+                if !index.closing && index.get(*sid).is_some_and(over) {
+                    drop(self.end(&mut index, *sid));
+                    ended += 1;
+                }
             }
         }
-        // What the disk refused once is tried again.
+        // What the disk refused once is tried again, whether or not anybody calls.
+        if let Some(log) = self.log() {
+            log.retry();
+        }
+        let mut index = self.lock();
         index.keeper.trouble = None;
         self.news(&mut index);
         ended

@@ -201,8 +201,7 @@ impl Log {
         let mut queue = self.shared.lock();
         loop {
             if let Some(error) = self.shared.mark.failed() {
-                queue.retry = true;
-                self.shared.work.notify_one();
+                self.shared.retry(&mut queue);
                 return Err(error);
             }
             if queue.bytes <= MOST_QUEUED_BYTES {
@@ -224,6 +223,13 @@ impl Log {
     /// Why the log cannot be written, if it cannot.
     pub(super) fn failed(&self) -> Option<Error> {
         self.shared.mark.failed()
+    }
+
+    /// Tries a write again that failed.
+    pub(super) fn retry(&self) {
+        if self.failed().is_some() {
+            self.shared.retry(&mut self.shared.lock());
+        }
     }
 
     /// The first record of the last file: only files before it can be removed.
@@ -251,6 +257,11 @@ impl Drop for Log {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retry(&self, queue: &mut Queue) {
+        queue.retry = true;
+        self.work.notify_one();
     }
 
     /// The thread: until it is stopped and nothing is left to write, or what is left cannot be written.

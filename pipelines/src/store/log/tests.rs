@@ -137,6 +137,31 @@ fn what_is_not_of_a_crash_is_told() {
     check(&cut, "the file is cut");
 }
 
+/// What the disk refused is written once it takes it, if it is tried again: nobody else need call for that.
+#[test]
+fn what_was_refused_is_written_later() {
+    let (dir, _) = written(&GROUPS[..1]);
+    let (folder, away) = (dir.path().join("log"), dir.path().join("away"));
+    fs::create_dir(&folder).expect("a folder");
+    let log = Log::start(Tail::find(&folder, 1).expect("empty")).expect("starts");
+    log.push(vec![b"one".into()]);
+    log.flushed().wait().expect("written");
+    // No new file can be begun.
+    fs::rename(&folder, &away).expect("renames");
+    log.push(vec![b"two".into()]);
+    let refused = log.flushed();
+    assert!(matches!(refused.wait(), Err(Error::Log { .. })));
+    assert!(log.failed().is_some());
+    log.retry();
+    fs::rename(&away, &folder).expect("renames back");
+    while refused.wait().is_err() {
+        log.retry();
+    }
+    assert!(log.failed().is_none());
+    drop(log);
+    assert_eq!(records(&folder).expect("sound"), ["one", "two"]);
+}
+
 #[test]
 fn files_that_are_needed_no_more_go() {
     let (dir, _) = written(&GROUPS);
