@@ -26,8 +26,8 @@ use super::{
 /// Bytes of events that are read before they run. States are saved between two windows, so that a restart that is itself broken off
 /// has not run for nothing.
 const WINDOW_BYTES: u64 = 8 << 20;
-/// Events of one session that run at once.
-const PIECE: usize = 4096;
+/// Events of all sessions that run at once: what a call of the model takes of memory beside the states grows with them.
+const AT_ONCE: usize = 1 << 15;
 /// Sessions that run at once.
 const TOGETHER: usize = 128;
 
@@ -253,10 +253,11 @@ fn run(runs: &mut [Run]) -> Result<()> {
         before.push(joined);
     }
     let longest = before.iter().flatten().map(Raw::len).max().unwrap_or(0);
-    for from in (0..longest).step_by(PIECE) {
+    let piece = AT_ONCE / runs.len().clamp(1, TOGETHER);
+    for from in (0..longest).step_by(piece) {
         let items = runs.iter_mut().zip(&before).filter_map(|(run, before)| {
             let before = before.as_ref().filter(|before| before.len() > from)?;
-            Some(Item { state: &mut run.state, events: before.slice(from, PIECE) })
+            Some(Item { state: &mut run.state, events: before.slice(from, piece) })
         });
         model.append(&mut items.collect::<Vec<_>>())?;
     }
