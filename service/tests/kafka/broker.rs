@@ -244,11 +244,15 @@ impl Broker {
         (0..partitions).map(lag).fold(0, i64::saturating_add)
     }
 
-    /// Sets a group without members to an offset of a topic's first partition.
+    /// Sets a group to an offset of a topic's first partition, once its last member has left it or is given up.
     pub(crate) fn set(&self, group: &str, topic: &str, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
-        self.consumer(group).commit(&list, CommitMode::Sync).unwrap();
+        let (consumer, until) = (self.consumer(group), Instant::now() + self.patience);
+        while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+            assert!(Instant::now() < until, "{group} cannot be set: {error}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// The members of a group, as the broker sees it.
