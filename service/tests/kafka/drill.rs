@@ -349,9 +349,10 @@ fn drill() {
     println!("in {}", folder.display());
     let input = broker.unique("drill");
     broker.create(input, stream::PARTITIONS, &[]);
-    // The only broker there is takes its seconds to start: neither a worker nor a transaction is given up before it is back.
+    // The only broker there is takes its seconds to start: neither a worker nor a transaction is given up before it is back. Kafka 4.3.1
+    // forgets a group (see `not_behind` in start.rs) only where more than 16,384 records tell of it: fewer commits keep a short drill below.
     let more = "[output]\ngive = 'scores'\n[group]\nsession_timeout_ms = 30000\n\
-                [run]\nsnapshot_interval_ms = 2000\ntransaction_timeout_ms = 30000\n";
+                [run]\nsnapshot_interval_ms = 2000\ntransaction_timeout_ms = 30000\ncommit_interval_ms = 200\n";
     let job = Job { broker: &broker, input, name: format!("{input}-job").leak(), more };
     let (file, address) = (job.write(&dir, stream::PARTITIONS), free_address());
     let (clock, truth) = (Clock::new(&folder), Truth::new());

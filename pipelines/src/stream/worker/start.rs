@@ -185,7 +185,8 @@ pub(super) fn starter(job: &StreamJob, (snapshots, reached): (&Snapshots, &Reach
 }
 
 /// Refuses a committed offset before one that was committed: of this process, or of a snapshot, which is never further. Kafka 4.3.1 has
-/// been seen to answer so after a crash (with the offsets of twenty minutes before), and all outputs since then would come twice.
+/// been seen to answer so after a crash, with offsets and members of seventeen minutes before, while its log had all of them: outputs
+/// since then would come twice. What was committed after both is known to the broker alone, so that nobody can go on without it.
 fn not_behind(snapshots: &Snapshots, assigned: &Assigned, reached: Option<i64>) -> Result<(), Unready> {
     let Assigned { partition, committed, .. } = *assigned;
     let saved = snapshots.newest(partition, i64::MAX).map_err(|e| e.to_string())?.map(|manifest| manifest.next);
@@ -196,8 +197,9 @@ fn not_behind(snapshots: &Snapshots, assigned: &Assigned, reached: Option<i64>) 
     let Some(known) = known else { return Ok(()) };
     let says = committed.map_or("none".to_owned(), |offset| offset.to_string());
     Err(Unready::Behind(format!(
-        "the committed offset is {says}, and was {known} before: the broker has not found again what it was told, or the group was set \
-         back; nothing is given twice. To give all from there on once more, begin a new group and data folder"
+        "the committed offset is {says}, and was {known} before: the broker has not found again what it was told (started \
+         anew it reads its log again), or the group was set back; nothing is given twice. To give all from there on once more, begin a \
+         new group and data folder"
     )))
 }
 
