@@ -14,7 +14,7 @@ mod tokens;
 mod values;
 mod windows;
 
-pub(crate) use self::load::SERIES;
+pub(crate) use self::load::{SERIES, open};
 pub use self::windows::WindowModel;
 use crate::{
     Device, Digest, Error, Pooled, Result, State,

@@ -25,6 +25,23 @@ const SERIES_1: (&str, &[u8]) =
 const DNA: (&str, &[u8]) =
     (include_str!("../../weights/dna-1/config.json"), include_bytes!("../../weights/dna-1/model.safetensors"));
 
+/// Opens a directory, or a model inside the library by its name where there is no such directory.
+///
+/// # Errors
+/// As [`Checkpoint::open`].
+pub(crate) fn open(dir: &Path) -> Result<Checkpoint<'static>> {
+    let built_in = match dir.to_str() {
+        Some("series-3") => Some(SERIES),
+        Some("series-1") => Some(SERIES_1),
+        Some("dna-1") => Some(DNA),
+        _ => None,
+    };
+    match built_in {
+        Some((config, weights)) if !dir.exists() => Checkpoint::from_bytes(config, weights),
+        _ => Checkpoint::open(dir),
+    }
+}
+
 impl Model {
     /// Loads a directory: `config.json`, and safetensors (sharded too) or `pytorch_model.bin`.
     ///

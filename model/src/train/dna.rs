@@ -13,7 +13,7 @@ use crate::backward::cuda_shape;
 use crate::{
     Error, Result,
     backward::{CpuBackbone, Real, linear},
-    checkpoint::{self, Checkpoint},
+    checkpoint,
     config::Config,
     dna,
     encoder::{Input, Packed},
@@ -136,12 +136,12 @@ impl DnaWeights {
         Ok(Self { config, backbone, classes: vec![] })
     }
 
-    /// Reads a DNA model's directory. A head that is tied to the embedding becomes one of its own.
+    /// Reads a DNA model's directory, or a built-in model by its name where there is no such directory. A head that is tied to the embedding becomes one of its own.
     ///
     /// # Errors
     /// When it holds no DNA model, or a file is damaged.
     pub fn load(dir: &Path) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(dir)?;
+        let mut checkpoint = crate::model::open(dir)?;
         let front = checkpoint.config.raw.get("unspool").and_then(|ours| ours.get("front_end"));
         let mut config = checkpoint.config.backbone.clone();
         if front.and_then(|front| front.as_str()) != Some("dna") || config.vocab < dna::VOCAB {

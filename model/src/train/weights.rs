@@ -150,12 +150,12 @@ impl SeriesWeights {
         Self::take(Checkpoint::from_bytes(config, weights)?, Path::new("config.json"))
     }
 
-    /// Reads a series model's directory.
+    /// Reads a series model's directory, or a built-in model by its name where there is no such directory.
     ///
     /// # Errors
     /// When it holds no series model, or a file is damaged.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::take(Checkpoint::open(dir)?, &dir.join("config.json"))
+        Self::take(crate::model::open(dir)?, &dir.join("config.json"))
     }
 
     fn take(mut checkpoint: Checkpoint<'_>, file: &Path) -> Result<Self> {

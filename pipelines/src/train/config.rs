@@ -181,13 +181,14 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The weights that training begins with, of `alignment: any`. `from` is looked for in `folder` where it is relative.
+    /// The weights that training begins with, of `alignment: any`. `from` is looked for in `folder` where it is relative, and is
+    /// a built-in model's name where nothing is there.
     ///
     /// # Errors
     /// When the model to begin from cannot be read, or the shape makes no sense.
     pub fn weights(&self, folder: &Path) -> Result<SeriesWeights, TrainError> {
         if let Some(from) = &self.from {
-            let weights = SeriesWeights::load(&folder.join(from))?.aligned_any()?;
+            let weights = SeriesWeights::load(&found(folder, from))?.aligned_any()?;
             let layers = self.layers.unwrap_or(weights.config.layers);
             return Ok(weights.deepened(layers, self.data.seed)?);
         }
@@ -202,13 +203,13 @@ impl TrainConfig {
         Ok(SeriesWeights::fresh(&config, &shape, seed)?)
     }
 
-    /// The weights that a DNA model's training begins with. `from` is looked for in `folder` where it is relative.
+    /// The weights that a DNA model's training begins with; `from` as of [`TrainConfig::weights`].
     ///
     /// # Errors
     /// When the model to begin from cannot be read, or the shape makes no sense.
     pub fn dna_weights(&self, folder: &Path) -> Result<DnaWeights, TrainError> {
         if let (Some(from), None) = (&self.from, self.layers) {
-            return Ok(DnaWeights::load(&folder.join(from))?);
+            return Ok(DnaWeights::load(&found(folder, from))?);
         }
         if let Some(layers) = self.layers {
             let (value, expected) = (layers.to_string(), "left out: a DNA model keeps its number of layers");
@@ -264,4 +265,10 @@ impl TrainConfig {
         let train = TrainOptions { log_steps, keep, ..other.train.clone() };
         *self == Self { train, ..other.clone() }
     }
+}
+
+/// A path of the folder, or a name alone where nothing is there.
+fn found(folder: &Path, from: &Path) -> PathBuf {
+    let path = folder.join(from);
+    if path.exists() || from.components().count() > 1 { path } else { from.to_owned() }
 }

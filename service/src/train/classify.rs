@@ -17,6 +17,8 @@ use crate::{
     print,
 };
 
+/// The model to begin from where the user names none.
+const BUILT_IN: &str = "dna-1";
 /// Tokens of a step where the user does not say.
 const TOKENS: usize = 8192;
 
@@ -28,9 +30,7 @@ pub(super) fn run(args: &FinetuneArgs) -> Result<()> {
     let [input] = &args.inputs[..] else {
         return Err(Error::Usage("--classify learns from one table: join the others to it".into()));
     };
-    let Some(from) = &args.model else {
-        return Err(Error::Usage("--classify: name the DNA model to begin from with --model DIR".into()));
-    };
+    let from = args.model.as_deref().unwrap_or(Path::new(BUILT_IN));
     let classes = labels(input).map_err(TrainError::from)?;
     let read = |path: &Path| Cases::read(path, &classes).map_err(TrainError::from);
     let (train, held) = (read(input)?, args.dev.as_deref().map(read).transpose()?);

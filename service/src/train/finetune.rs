@@ -23,7 +23,7 @@ const LENGTHS: [(usize, f64); 5] = [(128, 0.4), (64, 0.2), (32, 0.15), (16, 0.15
 
 /// `unspool finetune --help`.
 pub(crate) const HELP: &str = "Examples:\n  unspool finetune sales.parquet --id shop --time day --value units --output run\n  unspool \
-                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n  unspool finetune train.csv --classify --model dna-model --dev dev.csv --test test.csv --steps 1000 --output \
+                               forecast sales.parquet --id shop --time day --value units --horizon 28 --model run/model\n  unspool finetune train.csv --classify --dev dev.csv --test test.csv --steps 1000 --output \
                                classifier\n\nHold the \
                                last values of your series back (in other files), and compare forecasts of both models there before \
                                you use the new one: few series are soon learned by heart.";
@@ -37,8 +37,8 @@ pub(crate) struct FinetuneArgs {
     /// The run's folder; one that is there is gone on with
     #[arg(short, long, value_name = "RUN")]
     pub(super) output: PathBuf,
-    /// The model to begin from (default: the built-in series model for streams)
-    #[arg(long, value_name = "DIR")]
+    /// The model to begin from: a directory, or a built-in model's name (default: series-3; with --classify dna-1)
+    #[arg(long, value_name = "DIR|NAME")]
     pub(super) model: Option<PathBuf>,
     /// The new model's name
     #[arg(long, default_value = "finetuned")]
@@ -56,7 +56,7 @@ pub(crate) struct FinetuneArgs {
     #[arg(long, value_name = "SHARE", default_value = "0.7")]
     share: f64,
     /// Make a classifier of a DNA model: the input is a CSV file with columns `sequence` and `label`, of 2 to 4 classes
-    #[arg(long, requires = "model")]
+    #[arg(long)]
     pub(super) classify: bool,
     /// With --classify: a table to choose the checkpoint by
     #[arg(long, value_name = "FILE.csv", requires = "classify")]

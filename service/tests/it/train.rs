@@ -186,7 +186,10 @@ fn a_dna_model_becomes_a_classifier() {
         let refused = unspool(folder.path(), &format!("finetune train.csv --classify --output more {arguments}"));
         assert!(refused.code != Some(0) && refused.stderr.contains(expected), "{}", refused.stderr);
     };
-    check("", "--model");
+    // Without a model to begin from it is the built-in one.
+    succeed(folder.path(), "finetune train.csv --classify --output tuned --device cpu -q --steps 1 --patches 600");
+    assert!(fs::read_to_string(folder.path().join("tuned/train.toml")).unwrap().contains("from = \"dna-1\""));
+    assert!(fs::read_to_string(folder.path().join("tuned/model/config.json")).unwrap().contains("\"island\""));
     check("--model nowhere", "nowhere");
     write(folder.path(), "other.csv", "sequence,label\nACGT,lake\n");
     check("--model dna --test other.csv", "'lake' is none of the classes island, sea");

@@ -65,6 +65,11 @@ const LINES: &[(&str, i32, &str)] = &[
         1,
         "dna/config.json: no series model: 'unspool.front_end' is not \"series\"",
     ),
+    (
+        "finetune nyc_taxi.csv --model dna-1 -o out",
+        1,
+        "dna-1/config.json: no series model: 'unspool.front_end' is not \"series\"",
+    ),
     ("finetune some.vcf -o out", 2, "reads and variants are no series: a series model learns from CSV, TSF or Parquet"),
     (
         "run --input nyc_taxi.csv --what embeddings -o out --model dna",
