@@ -52,7 +52,8 @@ const DISK_MB: u32 = 600;
 const CLOCK_S: i64 = 3600;
 /// Who has not caught up after so long never does.
 const PATIENCE: Duration = Duration::from_secs(240);
-const MEMORY_EVERY: Duration = Duration::from_secs(5);
+/// How often memory is looked at: a batch job's run may last a second.
+const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,8 +63,9 @@ impl Figures {
     }
 
     pub(super) fn minute(&mut self, shared: &Shared) {
-        let mb: BTreeMap<_, _> =
-            self.memory.iter().map(|(name, all)| (*name, all.last().map_or(0, |last| last.1 >> 20))).collect();
+        let now = self.began.elapsed();
+        let most = self.most((now.saturating_sub(Duration::from_secs(60)), now));
+        let mb: BTreeMap<_, _> = most.into_iter().map(|(name, bytes)| (name, bytes >> 20)).collect();
         let latency = |(p50, p99): (f64, f64)| json!({"p50_ms": p50, "p99_ms": p99});
         let line = json!({
             "stream": latency(shared.stream.this_minute()),
