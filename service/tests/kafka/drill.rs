@@ -351,7 +351,7 @@ fn drill() {
     let input = broker.unique("drill");
     broker.create(input, stream::PARTITIONS, &[]);
     // The only broker there is takes its seconds to start: neither a worker nor a transaction is given up before it is back. Kafka 4.3.1
-    // forgets a group (see `not_behind` in start.rs) only where more than 16,384 records tell of it: fewer commits keep a short drill below.
+    // was seen to forget what it had of a group beyond 16,384 records (see `not_behind` in start.rs): fewer commits keep a short drill below.
     let more = "[output]\ngive = 'scores'\n[group]\nsession_timeout_ms = 30000\n\
                 [run]\nsnapshot_interval_ms = 2000\ntransaction_timeout_ms = 30000\ncommit_interval_ms = 200\n";
     let job = Job { broker: &broker, input, name: format!("{input}-job").leak(), more };
