@@ -19,10 +19,15 @@ struct Stack {
     float eps;
 };
 
+// Eight rows over two steps of k, for mma.
+__device__ __forceinline__ void two_steps(uint32_t (&b)[4], uint32_t at) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(at) : "memory");
+}
+
 // Outputs in tiles of 16, N of them, a warp every WARPS-th, over k in steps of 16. The first weights are asked for when it is
 // made, the next while these are multiplied.
 template <int ROWS, int N, int K, int WARPS> struct Product {
-        static constexpr int G = ROWS / 8, AT_ONCE = 4, PARTS = K / 16 / AT_ONCE, TURNS = (N + WARPS - 1) / WARPS;
+    static constexpr int G = ROWS / 8, AT_ONCE = 4, PARTS = K / 16 / AT_ONCE, TURNS = (N + WARPS - 1) / WARPS;
     uint4 a[2][AT_ONCE];
     const uint4* at;
     int warp, lane;
@@ -52,8 +57,7 @@ template <int ROWS, int N, int K, int WARPS> struct Product {
 #pragma unroll
                     for (int e = 0; e < G; e++) {
                         uint32_t b[4];
-                        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
-                                     : "r"(row + e * 8 * (K + 8) * 2 + (part * AT_ONCE + j) * 32) : "memory");
+                        two_steps(b, row + e * 8 * (K + 8) * 2 + (part * AT_ONCE + j) * 32);
 #pragma unroll
                         for (int v = 0; v < 2; v++) {
                             const uint4 w = a[i % 2][j + v];
@@ -69,14 +73,36 @@ template <int ROWS, int N, int K, int WARPS> struct Product {
     }
 };
 
+// One after the other where there is room for both, else one or the other.
+template <bool ROOM, class A, class B> struct Two {
+    A rows;
+    B weights;
+};
+template <class A, class B> struct Two<false, A, B> {
+    union {
+        A rows;
+        B weights;
+    };
+};
+
 // What a block holds in shared memory.
 template <int ROWS, int D, int E, int R, int WARPS> struct Block {
+    struct alignas(128) Rows {
+        float dt[ROWS][E + 8];
+        bf16 x[ROWS][D + 8];
+    };
+    // The weights of dt_r, B and C, or as many steps of k of them as fit where x was and dt will be.
+    static constexpr bool ROOM = ROWS == 8;
+    static constexpr int TILES = (R + 32) / 16, HELD = ROOM ? E / 16 : sizeof(Rows) / (TILES * 512), LATE = E / 16 - HELD;
+    struct alignas(128) Weights {
+        uint4 of[TILES][HELD][32];
+    };
     alignas(128) unsigned char ring[WARPS][STAGES][UNIT];
     uint64_t full[WARPS][STAGES];
+    uint64_t come;
+    Two<ROOM, Rows, Weights> at;
     alignas(16) float residual[ROWS][D + 4];
-    float dt[ROWS][E + 8];
     float bc[ROWS][32];
-    bf16 x[ROWS][D + 8];
     bf16 u[ROWS][E + 8];
     bf16 gate[ROWS][E + 8];  // y in the end
     bf16 dt_r[ROWS][R + 8];
@@ -88,6 +114,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
     constexpr int E = 2 * D, THREADS = WARPS * 32, PARTS = E / PART, UNITS = ROWS * PARTS / WARPS, EIGHTS = ROWS / 8;
     static_assert(WARPS % PARTS == 0 && ROWS % (WARPS / PARTS) == 0 && E == THREADS, "a warp's units are of the same channels, a thread has a channel");
     using Shared = Block<ROWS, D, E, R, WARPS>;
+    constexpr int TILES = Shared::TILES, HELD = Shared::HELD, LATE = Shared::LATE;
     extern __shared__ unsigned char memory[];
     Shared& s = *reinterpret_cast<Shared*>(aligned(memory));
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
@@ -103,6 +130,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
     fetch_layer(1);
     if (threadIdx.x == 0) {
         for (int i = 0; i < WARPS * STAGES; i++) Barrier(shared(s.full) + i * 8).init(1);
+        Barrier(shared(&s.come)).init(1);
     }
     barriers_made();
     // Units of a warp: 64 channels, always the same ones, of every row or every second.
@@ -125,6 +153,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
         const int t = i / (D / 4), c = i % (D / 4) * 4;
         *reinterpret_cast<float4*>(&s.residual[t][c]) = *reinterpret_cast<const float4*>(p.residual + (size_t)(t0 + min(t, rows - 1)) * D + c);
     }
+    const Barrier come(shared(&s.come));
     uint32_t parity = 0;
     float4 n[D / 128];
     auto fetch_norm = [&](const float* from) {
@@ -138,26 +167,16 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
         const Layer& layer = s.layers[l % 2];
         Product<ROWS, 2 * E / 16, D, WARPS> in(layer.in_proj);
         const float* in_bias = layer.in_bias;
-        float window[8][3];
-        auto fetch_windows = [&](int t0) {
-#pragma unroll
-            for (int t = 0; t < 8; t++) {
-                const float* at = layer.states + s.slots[t0 + t] * p.slot_stride + threadIdx.x;
-#pragma unroll
-                for (int j = 0; j < 3; j++) window[t][j] = __ldcs(at + j * E);
-            }
-        };
         if (warp < ROWS) {
             const bool by_quads = layer.by_quads;
-            for (int t = warp; t < ROWS; t += WARPS) norm_row<D>(s.residual[t], s.x[t], n, by_quads, p.eps);
+            for (int t = warp; t < ROWS; t += WARPS) norm_row<D>(s.residual[t], s.at.rows.x[t], n, by_quads, p.eps);
         }
         __syncthreads();
-        fetch_windows(0);
         float w[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) w[j] = __ldg(layer.conv_weight + j * E + threadIdx.x);
         const float bias = __ldg(layer.conv_bias + threadIdx.x);
-        in.times(s.x[0], [&](int tile, int t, const float (&c)[4]) {
+        in.times(s.at.rows.x[0], [&](int tile, int t, const float (&c)[4]) {
 #pragma unroll
             for (int o = 0; o < 2; o++) {
                 const int n = tile * 16 + g + 8 * o;
@@ -174,26 +193,42 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
             }
         });
         // ---- u = silu(conv(x)), in place; windows move on
-        Product<ROWS, (R + 32) / 16, E, WARPS> xs(layer.x_proj);
+        float window[ROWS][3];
+#pragma unroll
+        for (int t = 0; t < ROWS; t++) {
+            const float* at = layer.states + s.slots[t] * p.slot_stride + threadIdx.x;
+#pragma unroll
+            for (int j = 0; j < 3; j++) window[t][j] = __ldcs(at + j * E);
+        }
         __syncthreads();
+        if (threadIdx.x == 0) {
+            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+            come.expect(TILES * HELD * 512);
 #pragma unroll
-        for (int t0 = 0; t0 < ROWS; t0 += 8) {
-            if (t0 > 0) fetch_windows(t0);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                const int t = t0 + i, c = threadIdx.x;
-                const float now = f32(s.u[t][c]);
-                float y = bias;
-#pragma unroll
-                for (int j = 0; j < 3; j++) y = fmaf(w[j], window[i][j], y);
-                y = fmaf(w[3], now, y);
-                s.u[t][c] = from<bf16>(Maths<bf16>::silu(y));
-                if (peeks || t >= rows) continue;
-                float* at = layer.states + s.slots[t] * p.slot_stride + c;
-                __stcs(at, window[i][1]);
-                __stcs(at + E, window[i][2]);
-                __stcs(at + 2 * E, now);
+            for (int tile = 0; tile < TILES; tile++) {
+                asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared(s.at.weights.of[tile])),
+                             "l"(layer.x_proj + tile * 16 * E), "r"(HELD * 512), "r"(come.address) : "memory");
             }
+        }
+#pragma unroll
+        for (int t = 0; t < ROWS; t++) {
+            const int c = threadIdx.x;
+            const float now = f32(s.u[t][c]);
+            float y = bias;
+#pragma unroll
+            for (int j = 0; j < 3; j++) y = fmaf(w[j], window[t][j], y);
+            y = fmaf(w[3], now, y);
+            s.u[t][c] = from<bf16>(Maths<bf16>::silu(y));
+            if (peeks || t >= rows) continue;
+            float* at = layer.states + s.slots[t] * p.slot_stride + c;
+            __stcs(at, window[t][1]);
+            __stcs(at + E, window[t][2]);
+            __stcs(at + 2 * E, now);
+        }
+        uint4 late[LATE + 1];
+        if (warp < TILES) {
+#pragma unroll
+            for (int i = 0; i < LATE; i++) late[i] = __ldg(reinterpret_cast<const uint4*>(layer.x_proj) + (warp * (E / 16) + HELD + i) * 32 + lane);
         }
         // What comes next is asked for.
         float* states = layer.states;
@@ -202,20 +237,34 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
         const bf16* w_dt = layer.dt_proj;
         __syncthreads();
         // ---- dt_r, B, C
-        xs.times(s.u[0], [&](int tile, int t, const float (&c)[4]) {
+        if (warp < TILES) {
+            float c[EIGHTS][4] = {};
+            const uint32_t row = shared(s.u[0]) + (lane % 8 * (E + 8) + lane / 8 * 8) * 2;
+            come.wait(l & 1);
 #pragma unroll
-            for (int o = 0; o < 2; o++) {
-                const int n = tile * 16 + g + 8 * o;
+            for (int k = 0; k < E / 16; k += 2) {
+                uint4 a[2];
 #pragma unroll
-                for (int v = 0; v < 2; v++) {
-                    if (n < R) {
-                        s.dt_r[t + v][n] = from<bf16>(c[2 * o + v]);
-                    } else {
-                        s.bc[t + v][n - R] = c[2 * o + v];
-                    }
+                for (int v = 0; v < 2; v++) a[v] = k + v < HELD ? s.at.weights.of[warp][k + v][lane] : late[max(k + v - HELD, 0)];
+#pragma unroll
+                for (int e = 0; e < EIGHTS; e++) {
+                    uint32_t b[4];
+                    two_steps(b, row + e * 8 * (E + 8) * 2 + k * 32);
+#pragma unroll
+                    for (int v = 0; v < 2; v++) mma(c[e], {a[v].x, a[v].y, a[v].z, a[v].w}, {b[2 * v], b[2 * v + 1]});
                 }
             }
-        });
+#pragma unroll
+            for (int i = 0; i < EIGHTS * 4; i++) {
+                const int n = warp * 16 + g + i % 4 / 2 * 8, t = i / 4 * 8 + 2 * q + i % 2;
+                const float sum = c[i / 4][i % 4];
+                if (n < R) {
+                    s.dt_r[t][n] = from<bf16>(sum);
+                } else {
+                    s.bc[t][n - R] = sum;
+                }
+            }
+        }
         if (next && lane == 1) {
             for (int t = warp; t < rows; t += WARPS) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(next + s.slots[t] * p.slot_stride), "r"(3 * E * 4) : "memory");
         }
@@ -250,7 +299,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
             }
 #pragma unroll
             for (int e = 0; e < EIGHTS; e++) {
-                *reinterpret_cast<float2*>(&s.dt[e * 8 + g][(warp + i * WARPS) * 8 + 2 * q]) =
+                *reinterpret_cast<float2*>(&s.at.rows.dt[e * 8 + g][(warp + i * WARPS) * 8 + 2 * q]) =
                     make_float2(Maths<bf16>::softplus(sum[2 * e] + b_dt[i].x), Maths<bf16>::softplus(sum[2 * e + 1] + b_dt[i].y));
             }
         }
@@ -278,7 +327,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
 #pragma unroll
             for (int c = 0; c < 8; c++) {
                 const int n = c0 + c * 8 + g;
-                const float dt = s.dt[t][n], du = dt * f32(s.u[t][n]);
+                const float dt = s.at.rows.dt[t][n], du = dt * f32(s.u[t][n]);
                 h[c].x = fmaf(ex2(dt * a[c][0]), h[c].x, du * b.x);
                 h[c].y = fmaf(ex2(dt * a[c][1]), h[c].y, du * b.y);
                 h[c].z = fmaf(ex2(dt * a[c][2]), h[c].z, du * b.z);
@@ -333,7 +382,7 @@ template <int ROWS, int D, int R, int WARPS> __device__ __forceinline__ void sta
 }
 
 // The host asks for this much shared memory, and for what aligns it (stack.rs).
-static_assert(sizeof(Block<8, 256, 512, 16, 16>) == 178816 && sizeof(Block<16, 256, 512, 16, 16>) == 226176, "stack.rs");
+static_assert(sizeof(Block<8, 256, 512, 16, 16>) == 228096 && sizeof(Block<16, 256, 512, 16, 16>) == 226304, "stack.rs");
 
 // Eight rows a block while that gives every multiprocessor one, sixteen beyond.
 extern "C" __global__ void __launch_bounds__(512) stack_256_8(const Stack p) { stack<8, 256, 16, 16>(p); }

@@ -139,8 +139,8 @@ impl Stack {
         };
         let many = match shape {
             (256, 512, 16) => Some(Many {
-                eight: load("stack", "stack_256_8", 178_816)?,
-                sixteen: load("stack", "stack_256_16", 226_176)?,
+                eight: load("stack", "stack_256_8", 228_096)?,
+                sixteen: load("stack", "stack_256_16", 226_304)?,
                 multiprocessors,
             }),
             _ => None,
