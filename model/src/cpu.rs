@@ -235,7 +235,7 @@ impl Encoder for CpuEncoder {
 
     fn encode(&self, batch: &Packed<'_>, states: &mut [&mut BackboneState], taps: &[usize]) -> Result<Vec<Vec<f32>>> {
         let t = batch.check(&self.config, self.state_len(), states, taps)?;
-        let mut outputs = vec![vec![0.0; t * self.config.d]; taps.len()];
+        let mut outputs: Vec<Vec<f32>> = taps.iter().map(|_| vec![0.0; t * self.config.d]).collect();
         let lengths: Vec<usize> = batch.offsets.windows(2).map(|sequence| sequence[1] - sequence[0]).collect();
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         for block in blocks(&lengths, BLOCK) {

@@ -120,7 +120,11 @@ impl CudaEncoder {
         states: impl IntoIterator<Item = &'s BackboneState>,
         (peeks, ask): (bool, &mut Ask<'_>),
     ) -> Result<()> {
-        let residents = states.into_iter().map(|state| self.own(state)).collect::<Result<Vec<_>>>()?;
+        let states = states.into_iter();
+        let mut residents = Vec::with_capacity(states.size_hint().0);
+        for state in states {
+            residents.push(self.own(state)?);
+        }
         let at_once = self.pool.slots();
         for (i, residents) in residents.chunks(at_once).enumerate() {
             self.run((batch, i * at_once), residents, (peeks, ask))?;
@@ -136,7 +140,7 @@ impl CudaEncoder {
         (taps, peeks): (&[usize], bool),
     ) -> Result<Vec<Vec<f32>>> {
         let (d, t) = (self.config.d, batch.check_layout(&self.config, states.len(), taps)?);
-        let mut outputs = vec![vec![0.0; t * d]; taps.len()];
+        let mut outputs: Vec<Vec<f32>> = taps.iter().map(|_| vec![0.0; t * d]).collect();
         let mut take = |sequence: usize, range: Range<usize>, rows: &[&[f32]]| {
             let at = (batch.offsets[sequence] + range.start) * d;
             outputs.iter_mut().zip(rows).for_each(|(to, rows)| to[at..at + rows.len()].copy_from_slice(rows));
@@ -156,7 +160,7 @@ impl CudaEncoder {
         let offsets = &batch.offsets[first..=first + residents.len()];
         let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mut pool = self.pool.enter()?;
-        let waves = plan::plan(&lengths, lanes.most(), self.net.steps_at_once());
+        let waves = plan::plan(&lengths, (lanes.most(), lanes.alone()), self.net.steps_at_once());
         // Waves of single rows take their states one after the other, while the card works on those before; what is used in this
         // call leaves the card last, and there are slots for all of it. Elsewhere a sequence has rows in many waves.
         let mut taken: Vec<&Resident> = vec![];
