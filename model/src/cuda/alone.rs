@@ -20,7 +20,7 @@ pub struct ScanAlone {
     scan: Scan,
     states: States,
     /// u, gate, dt before its projection, B and C, output, what windows will hold.
-    rows: [Rows; 6],
+    rows: [Rows; 5],
 }
 
 impl ScanAlone {
@@ -36,9 +36,8 @@ impl ScanAlone {
         let (lane, mut wave) = (Lane::new(gpu)?, Wave::new(gpu, t)?);
         let states = States::new(gpu, b, 1, d_in * (N + K - 1))?;
         let rows = |kind, cols| Rows::new(gpu, kind, (t, cols));
-        let tails = Rows::new(gpu, Type::Bf16, (3 * b, d_in))?;
         let bf16 = |cols| rows(Type::Bf16, cols);
-        let rows = [bf16(d_in)?, bf16(d_in)?, bf16(r)?, rows(Type::F32, 2 * N)?, bf16(d_in)?, tails];
+        let rows = [bf16(d_in)?, bf16(d_in)?, bf16(r)?, rows(Type::F32, 2 * N)?, bf16(d_in)?];
         lane.enter()?;
         let runs: Vec<Run> = (0..b).map(|slot| Run { len: l, slot }).collect();
         wave.set(&lane, &runs, (false, false))?;
@@ -57,12 +56,12 @@ impl ScanAlone {
     /// # Errors
     /// When the driver refuses, or a kernel failed.
     pub fn time(&self, times: u32) -> Result<Duration> {
-        let Self { lane, wave, scan, states, rows: [u, z, dt, bc, y, tails] } = self;
+        let Self { lane, wave, scan, states, rows: [u, z, dt, bc, y] } = self;
         lane.enter()?;
         let on = On { lane, wave, size: wave.size() };
         let start = Instant::now();
         for _ in 0..times {
-            let rows = ScanRows { u, z: z.whole(), gated: true, dt, bc, x: None, tails, y };
+            let rows = ScanRows { u, z: z.whole(), gated: true, dt, bc, x: None, y };
             scan.forward(on, rows, states.layer(0))?;
         }
         lane.finish()?;

@@ -6,16 +6,19 @@ use unspool_kernels::cuda::{self, CudaError, Gpu, Graph, Mark, On, Pinned, Run, 
 
 use super::{
     Net,
-    layer::Mixed,
+    layer::{Carried, Mixed, all_at_once},
     outlet::{Ask, Outlet},
     plan::Wave,
 };
 use crate::{Result, config::Config, encoder::Input};
 
-/// Waves on the card at once. One layer of one wave leaves most of a large card idle; eight layers fill it.
-const LANES: usize = 8;
+/// Waves on the card at once. One layer of one wave leaves most of a large card idle; eight layers fill it. Of one long sequence a
+/// wave scans in each of eight layers, and before and behind these there are some that do the rest.
+const LANES: usize = 12;
 /// Rows of a wave.
 const ROWS: usize = 8192;
+/// Rows of a wave of one sequence alone, for each layer: that many take as long on the card as the host takes to queue a layer.
+const ALONE_ROWS: usize = 512;
 /// Graphs that are kept.
 const GRAPHS: usize = 64;
 
@@ -46,8 +49,8 @@ pub(super) struct Call<'a, 'b, 'c> {
 pub(super) struct Lanes {
     gpu: std::sync::Arc<Gpu>,
     lanes: Vec<Work>,
-    /// Marks of wave w after layer l, at `w * layers + l`.
-    marks: Vec<Mark>,
+    /// Of wave w in layer l, at `w * layers + l`.
+    marks: Vec<Moved>,
     /// Marks of wave w after what is made of its rows.
     made: Vec<Mark>,
     graphs: HashMap<Kind, Seen>,
@@ -63,6 +66,12 @@ type Kind = (Vec<Size>, bool);
 enum Seen {
     Once,
     Graph(Box<Graph>),
+}
+
+/// Marks of a wave in a layer: whoever goes on with its sequences waits for these.
+struct Moved {
+    windows: Mark,
+    states: Mark,
 }
 
 /// One lane's.
@@ -121,6 +130,11 @@ impl Lanes {
         ROWS
     }
 
+    /// Rows of a wave of one sequence alone.
+    pub(super) fn alone(&self) -> usize {
+        (ALONE_ROWS * self.layers).min(ROWS)
+    }
+
     /// Runs the waves, and takes what is tapped. The lanes are through then.
     pub(super) fn run(&mut self, net: &Net, waves: &[Wave], call: &mut Call<'_, '_, '_>) -> Result<()> {
         for work in &mut self.lanes {
@@ -140,7 +154,7 @@ impl Lanes {
         let mut followed = vec![false; waves.len()];
         waves.iter().flat_map(|wave| &wave.after).for_each(|w| followed[*w] = true);
         while followed.contains(&true) && self.marks.len() < waves.len() * self.layers {
-            self.marks.push(Mark::new(&self.gpu)?);
+            self.marks.push(Moved { windows: Mark::new(&self.gpu)?, states: Mark::new(&self.gpu)? });
         }
         while followed.contains(&true) && call.ask.carries() && self.made.len() < waves.len() {
             self.made.push(Mark::new(&self.gpu)?);
@@ -166,7 +180,8 @@ impl Lanes {
         let main = main.clone();
         let mut sizes = Vec::with_capacity(waves.len());
         for (wave, Work { rows, turns: [turn, _], .. }) in waves.iter().zip(&mut self.lanes) {
-            let firsts = turn.wave.set(&main, &(call.runs)(wave)?, (self.rows.tiled, call.peeks))?;
+            let runs = (call.runs)(wave)?;
+            let firsts = turn.wave.set(&main, &runs, (self.rows.tiled, call.peeks))?;
             turn.put(&self.gpu, &main, (wave, &firsts), (call, rows.mixed.residual()))?;
             turn.outlet.describe((&self.gpu, &main), (wave, &firsts), (call.ask, call.starts), (ROWS, net.d))?;
             turn.pending = Some((sizes.len(), firsts));
@@ -235,6 +250,7 @@ impl Lanes {
         outlet.describe((&self.gpu, lane), (wave, &firsts), (call.ask, call.starts), (ROWS, net.d))?;
         let on = On { lane, wave: described, size };
         let (marks, made, layers, ask) = (&self.marks, &self.made, self.layers, &*call.ask);
+        let after = |layer| wave.after.iter().map(move |e| e * layers + layer);
         let mut tap = |reached, rows: &cuda::Rows| {
             let carries = ask.carries_at(reached);
             if carries {
@@ -245,13 +261,12 @@ impl Lanes {
         };
         net.forward(on, rows, (tokens, !ask.inner(layers)), &mut |at, residual| match at {
             At::Embedded => tap(0, residual),
-            At::Before(layer) => wave.after.iter().try_for_each(|e| lane.wait(&marks[e * layers + layer])),
-            At::After(layer) => {
-                if followed {
-                    lane.mark(&marks[w * layers + layer])?;
-                }
-                if layer + 1 < layers { tap(layer + 1, residual) } else { Ok(()) }
-            }
+            At::Within(layer, Carried::WindowsNext) => after(layer).try_for_each(|e| lane.wait(&marks[e].windows)),
+            At::Within(layer, Carried::StatesNext) => after(layer).try_for_each(|e| lane.wait(&marks[e].states)),
+            At::Within(layer, Carried::WindowsMoved) if followed => lane.mark(&marks[w * layers + layer].windows),
+            At::Within(layer, Carried::StatesMoved) if followed => lane.mark(&marks[w * layers + layer].states),
+            At::After(layer) if layer + 1 < layers => tap(layer + 1, residual),
+            At::Within(..) | At::After(_) => Ok(()),
         })?;
         tap(layers, &rows.last)?;
         lane.mark(&turn.done)?;
@@ -262,11 +277,11 @@ impl Lanes {
 
 /// A place on the way through the layers.
 #[derive(Clone, Copy)]
-pub(super) enum At {
+enum At {
     /// The residual stream is the embedding.
     Embedded,
-    /// This layer is next.
-    Before(usize),
+    /// In this layer.
+    Within(usize, Carried),
     /// This layer is done.
     After(usize),
 }
@@ -291,15 +306,16 @@ impl Net {
         tell(At::Embedded, mixed.residual())?;
         match (&self.stack, words) {
             (Some(stack), Some(words)) if whole && stack.takes(on.size) => {
-                (0..self.layers.len()).try_for_each(|i| tell(At::Before(i), mixed.residual()))?;
-                stack.forward(on, mixed.residual(), words)?;
-                (0..self.layers.len()).try_for_each(|i| tell(At::After(i), mixed.residual()))?;
+                let all = &mut |carried| {
+                    (0..self.layers.len()).try_for_each(|i| tell(At::Within(i, carried), mixed.residual()))
+                };
+                all_at_once(all, || stack.forward(on, mixed.residual(), words))?;
             }
             _ => {
                 on.wave.describe_rows(on.lane, on.size)?;
                 for (i, layer) in self.layers.iter().enumerate() {
-                    tell(At::Before(i), mixed.residual())?;
-                    layer.forward(on, mixed, self.states[i], self.layers.get(i + 1))?;
+                    let tell_of = &mut |carried| tell(At::Within(i, carried), mixed.residual());
+                    layer.forward(on, mixed, self.states[i], (self.layers.get(i + 1), tell_of))?;
                     tell(At::After(i), mixed.residual())?;
                 }
             }
@@ -349,7 +365,10 @@ impl Turn {
         match call.input {
             Input::Tokens(tokens) => self.wave.set_tokens(lane, |to| {
                 for (start, rows, first) in each() {
-                    to[first..first + rows.len()].copy_from_slice(&tokens[start + rows.start..start + rows.end]);
+                    match rows.len() {
+                        1 => to[first] = tokens[start + rows.start],
+                        len => to[first..first + len].copy_from_slice(&tokens[start + rows.start..start + rows.end]),
+                    }
                 }
             }),
             Input::Rows(all) => {

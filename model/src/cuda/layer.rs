@@ -46,6 +46,32 @@ enum MixerRows {
     Mamba2(Box<Mamba2Rows>),
 }
 
+/// How far a layer is with what it carries from wave to wave.
+#[derive(Clone, Copy)]
+pub(super) enum Carried {
+    /// It reads and moves windows next.
+    WindowsNext,
+    WindowsMoved,
+    /// It reads and moves the recurrent states next.
+    StatesNext,
+    StatesMoved,
+}
+
+/// Is told of it.
+pub(super) type Tell<'a> = dyn FnMut(Carried) -> Result<(), CudaError> + 'a;
+
+/// Tells of a layer that moves all at once.
+pub(super) fn all_at_once(
+    tell: &mut Tell<'_>,
+    forward: impl FnOnce() -> Result<(), CudaError>,
+) -> Result<(), CudaError> {
+    tell(Carried::WindowsNext)?;
+    tell(Carried::StatesNext)?;
+    forward()?;
+    tell(Carried::WindowsMoved)?;
+    tell(Carried::StatesMoved)
+}
+
 /// A card and the type of a route.
 pub(super) type OnCard<'a> = (&'a Gpu, Type);
 
@@ -112,19 +138,19 @@ impl Layer {
         }
     }
 
-    /// Moves the residual stream and the states on.
+    /// Moves the residual stream and the states on, and tells of it.
     pub(super) fn forward(
         &self,
         on: On<'_>,
         rows: &Mixed,
         states: LayerStates,
-        next: Option<&Self>,
+        (next, tell): (Option<&Self>, &mut Tell<'_>),
     ) -> Result<(), CudaError> {
         let Mixed { residual, normed, mixer, mlp } = rows;
         if let (Mixer::Mamba1(mixer), MixerRows::Mamba1(rows)) = (&self.mixer, mixer) {
             let norm = (&self.norm, self.normed_before);
-            if let Some(done) = mixer.step(on, norm, residual, (rows, states)) {
-                return done;
+            if mixer.steps(on.size) {
+                return all_at_once(tell, || mixer.step(on, norm, residual, (rows, states)));
             }
         }
         if !self.normed_before {
@@ -132,9 +158,12 @@ impl Layer {
         }
         match (&self.mixer, mixer) {
             (Mixer::Mamba1(mixer), MixerRows::Mamba1(rows)) => {
-                mixer.forward(on, (normed, residual), (rows, states), next.map(|next| &next.norm))?;
+                tell(Carried::WindowsNext)?;
+                mixer.forward(on, (normed, residual), (rows, states), (next.map(|next| &next.norm), tell))?;
             }
-            (Mixer::Mamba2(mixer), MixerRows::Mamba2(rows)) => mixer.forward(on, (normed, residual), (rows, states))?,
+            (Mixer::Mamba2(mixer), MixerRows::Mamba2(rows)) => {
+                all_at_once(tell, || mixer.forward(on, (normed, residual), (rows, states)))?;
+            }
             _ => return Err(CudaError::NoKernel("rows of the other mixer".into())),
         }
         if let (Some(layer), Some((both, y))) = (&self.mlp, mlp) {

@@ -1,11 +1,11 @@
 //! The mixer of Mamba-1 (arXiv 2312.00752) on the card.
 
 use unspool_kernels::cuda::{
-    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, StackLayer,
-    Step, StepRows, Type,
+    Columns, Conv, CudaError, Dt, Gpu, LayerStates, Linear, Norm, NormDtBc, On, Out, Rows, Scan, ScanRows, Size,
+    StackLayer, Step, StepRows, Type,
 };
 
-use super::layer::{OnCard, linear};
+use super::layer::{Carried, OnCard, Tell, linear};
 use crate::{config::MixerConfig, weights::Mixer};
 
 /// One layer's mixer.
@@ -151,33 +151,39 @@ impl Mamba1 {
         Some(self.step.as_ref()?.of_stack(norm, (&self.conv, &self.scan), states))
     }
 
-    /// A wave of few single rows: `residual += mixer(norm(residual))` at once. `None` where it is not for that.
+    /// Whether a wave is of few single rows, for [`Mamba1::step`].
+    pub(super) fn steps(&self, size: Size) -> bool {
+        self.step.is_some() && Step::takes(size)
+    }
+
+    /// Few single rows: `residual += mixer(norm(residual))` at once.
     pub(super) fn step(
         &self,
         on: On<'_>,
         (norm, by_quads): (&Norm, bool),
         residual: &Rows,
         (rows, states): (&Mamba1Rows, LayerStates),
-    ) -> Option<Result<(), CudaError>> {
-        let step = self.step.as_ref().filter(|_| Step::takes(on.size))?;
+    ) -> Result<(), CudaError> {
+        let Some(step) = &self.step else { return Err(CudaError::NoKernel("a step of few rows".into())) };
         let Mamba1Rows { u, z: gate, y, .. } = rows;
         let rows = StepRows { residual, u, gate, y };
-        Some(step.forward(on, (norm, by_quads), (&self.conv, &self.scan), (rows, states)))
+        step.forward(on, (norm, by_quads), (&self.conv, &self.scan), (rows, states))
     }
 
-    /// `residual += mixer(normed)`; moves windows and states on.
+    /// `residual += mixer(normed)`; moves windows and states on, and tells of it.
     pub(super) fn forward(
         &self,
         on: On<'_>,
         (normed, residual): (&Rows, &Rows),
         (rows, states): (&Mamba1Rows, LayerStates),
-        next: Option<&Norm>,
+        (next, tell): (Option<&Norm>, &mut Tell<'_>),
     ) -> Result<(), CudaError> {
         let Mamba1Rows { z, xz, u, dt_r, dt, bc, y, tails } = rows;
         let d_in = u.cols();
         let (x, z) = match &self.in_proj {
             InProj::Convolved(in_proj) => {
                 in_proj.convolved(on, normed, (&self.conv, states), (u, z, tails))?;
+                tell(Carried::WindowsMoved)?;
                 (None, z.whole())
             }
             InProj::Plain(in_proj) => {
@@ -197,7 +203,12 @@ impl Mamba1 {
             }
             None => dt_r,
         };
-        self.scan.forward(on, ScanRows { u, z, gated: x.is_none(), dt, bc, x, tails, y }, states)?;
+        tell(Carried::StatesNext)?;
+        self.scan.forward(on, ScanRows { u, z, gated: x.is_none(), dt, bc, x, y }, states)?;
+        if x.is_some() {
+            tell(Carried::WindowsMoved)?;
+        }
+        tell(Carried::StatesMoved)?;
         match (&self.out_proj, next) {
             (OutProj::Normed(out_proj), Some(norm)) => out_proj.added_and_normed(on, y, residual, (norm, normed)),
             (OutProj::Normed(_), None) => Err(CudaError::NoKernel("a norm after the last layer".into())),

@@ -6,8 +6,8 @@ use std::ops::{Range, RangeInclusive};
 const LEAST: usize = 256;
 /// Waves of single rows that go layer by layer: reading states in one overlaps with the products of another.
 const STEP_WAVES: usize = 4;
-/// Rows of such a wave.
-const STEP_ROWS: RangeInclusive<usize> = 128..=2048;
+/// Rows of such a wave; and of calls that have two such or more.
+const STEP_ROWS: (RangeInclusive<usize>, usize) = (128..=2048, 4096);
 /// Rows of a wave that goes through all layers at once: the card begins with one while the next is described; and of calls beyond
 /// what fills it, where fewer would leave multiprocessors idle at the end.
 const STACK_ROWS: (usize, usize) = (512, 2048);
@@ -39,8 +39,9 @@ impl Wave {
 }
 
 /// Waves of at most `most` rows for sequences of these lengths. They take turns, so that every wave is wide: the rows of
-/// one sequence come one after the other, those of many side by side. `at_once`: single rows take all layers in one kernel.
-pub(super) fn plan(lengths: &[usize], most: usize, at_once: bool) -> Vec<Wave> {
+/// one sequence come one after the other, those of many side by side. A sequence alone is a chain of waves, and of at most `alone`
+/// rows: the last layers begin sooner. `at_once`: single rows take all layers in one kernel.
+pub(super) fn plan(lengths: &[usize], (most, alone): (usize, usize), at_once: bool) -> Vec<Wave> {
     if lengths.iter().all(|len| *len <= 1) {
         return plan_steps(lengths, most, at_once);
     }
@@ -52,6 +53,7 @@ pub(super) fn plan(lengths: &[usize], most: usize, at_once: bool) -> Vec<Wave> {
         if active.is_empty() {
             return waves;
         }
+        let most = if active.len() == 1 { alone } else { most };
         let turn = (most / active.len()).clamp(LEAST.min(most), most);
         let (mut parts, mut rows) = (vec![], 0);
         for i in active {
@@ -77,11 +79,19 @@ fn plan_steps(lengths: &[usize], most: usize, at_once: bool) -> Vec<Wave> {
     let each = match at_once {
         true if total <= STACK_FULL => STACK_ROWS.0,
         true => STACK_ROWS.1,
-        false => total.div_ceil(STEP_WAVES).clamp(*STEP_ROWS.start(), *STEP_ROWS.end()),
+        false if total >= 2 * STEP_ROWS.1 => STEP_ROWS.1,
+        false => total.div_ceil(STEP_WAVES).clamp(*STEP_ROWS.0.start(), *STEP_ROWS.0.end()),
     };
-    let sequences = (0..lengths.len()).filter(|i| lengths[*i] > 0);
-    let parts: Vec<Part> = sequences.map(|sequence| Part { sequence, rows: 0..1 }).collect();
-    parts.chunks(each.min(most)).map(|parts| Wave { parts: parts.to_vec(), after: vec![] }).collect()
+    let (each, mut left) = (each.min(most), total);
+    let mut sequences = (0..lengths.len()).filter(|i| lengths[*i] > 0);
+    let mut waves = Vec::with_capacity(total.div_ceil(each));
+    while left > 0 {
+        let mut parts = Vec::with_capacity(each.min(left));
+        parts.extend(sequences.by_ref().take(each).map(|sequence| Part { sequence, rows: 0..1 }));
+        left -= parts.len();
+        waves.push(Wave { parts, after: vec![] });
+    }
+    waves
 }
 
 fn close(waves: &mut Vec<Wave>, parts: &mut Vec<Part>, last: &mut [Option<usize>]) {
@@ -100,9 +110,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_once_and_in_order(lengths in prop::collection::vec(0usize..3000, 0..40), most in 1usize..5000, one in any::<bool>(), at_once in any::<bool>()) {
+        fn every_row_comes_once_and_in_order(lengths in prop::collection::vec(0usize..3000, 0..40), most in 1usize..5000, alone in 1usize..5000, one in any::<bool>(), at_once in any::<bool>()) {
             let lengths: Vec<usize> = lengths.iter().map(|len| if one { *len % 2 } else { *len }).collect();
-            let waves = plan(&lengths, most, at_once);
+            let waves = plan(&lengths, (most, alone.min(most)), at_once);
             let mut done = vec![0; lengths.len()];
             let mut last = vec![None; lengths.len()];
             for (w, wave) in waves.iter().enumerate() {
@@ -126,15 +136,17 @@ mod tests {
     #[test]
     fn few_long_sequences_take_turns_and_many_short_ones_stay_whole() {
         let check = |lengths: &[usize], at_once, expected: &[usize]| {
-            let waves = plan(lengths, 8192, at_once);
+            let waves = plan(lengths, (8192, 4096), at_once);
             assert_eq!(waves.iter().map(|wave| wave.parts.len()).collect::<Vec<_>>(), expected, "{lengths:?}");
         };
         check(&[8192; 8], false, &[8; 8]);
         check(&[128; 512], false, &[64; 8]);
-        check(&[1; 10_000], false, &[2048, 2048, 2048, 2048, 1808]);
+        check(&[1; 10_000], false, &[4096, 4096, 1808]);
+        check(&[1; 8000], false, &[2000; 4]);
         check(&[1; 1024], false, &[256; 4]);
         check(&[1; 100], false, &[100]);
-        check(&[20000], false, &[1, 1, 1]);
+        check(&[20000], false, &[1; 5]);
+        check(&[20000, 100], false, &[2, 1, 1, 1, 1, 1]);
         check(&[], false, &[]);
         check(&[1; 1024], true, &[512; 2]);
         check(&[1; 5000], true, &[2048, 2048, 904]);

@@ -1,5 +1,5 @@
 // The causal convolution of every channel and SiLU: y[t] = silu(bias + sum_j w[j] x[t - (k - 1) + j]), with what lies before
-// a segment from its slot's window. The window itself is moved on by the scan, which runs after all who read it.
+// a segment from its slot's window. The window itself is moved on later, after all who read it: by the scan, or below.
 #include "common.cuh"
 
 struct Conv {
@@ -76,3 +76,24 @@ template <class T> __device__ __forceinline__ void conv_any(const Conv& p) {
 }
 extern "C" __global__ void conv_any_bf16(const Conv p) { conv_any<bf16>(p); }
 extern "C" __global__ void conv_any_f32(const Conv p) { conv_any<float>(p); }
+
+// Where the convolution was part of a product (gemm.cu): windows of segments move on, to its `tails` [segments, 3, channels];
+// older rows come from before where a segment is shorter. (Windows of single rows have moved on there.)
+struct Windows {
+    const Wave* wave;
+    const Segment* segments;
+    const bf16* tails;
+    float* states;
+    size_t slot_stride;
+    int channels;
+};
+extern "C" __global__ void conv_windows(const Windows p) {
+    const int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= p.channels || blockIdx.y >= p.wave->segments) return;
+    const Segment segment = p.segments[blockIdx.y];
+    float* window = p.states + segment.slot * p.slot_stride + c;
+    for (int j = 0; j < 3; j++) {
+        window[(size_t)j * p.channels] = j < 3 - segment.len ? window[(size_t)(j + segment.len) * p.channels]
+                                                             : f32(p.tails[(size_t)(blockIdx.y * 3 + j) * p.channels + c]);
+    }
+}

@@ -35,7 +35,7 @@ enum Path {
     /// On the plain units: W `[n_in, n_out]`, in tiles of [`PLAIN`].
     Plain([Kernel; 4]),
     /// On the matrix units, `d_in` columns of the output convolved at once: see [`Linear::convolved`].
-    Convolved { tiles: TensorMap, kernel: Kernel, broad: Option<Broad<1>> },
+    Convolved { tiles: TensorMap, kernel: Kernel, broad: Option<Broad<1>>, windows: Kernel },
     /// On the matrix units, whole rows added and normed at once: see [`Linear::added_and_normed`].
     Normed { tiles: TensorMap, kernel: Kernel },
 }
@@ -119,6 +119,20 @@ struct Product {
 }
 // SAFETY: addresses and numbers, laid out as in gemm.cu.
 unsafe impl DeviceRepr for Product {}
+
+/// The kernels' `Windows`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Windows {
+    wave: u64,
+    segments: u64,
+    tails: u64,
+    states: u64,
+    slot_stride: u64,
+    channels: i32,
+}
+// SAFETY: addresses and a number, laid out as in conv.cu.
+unsafe impl DeviceRepr for Windows {}
 
 /// The kernels' `Linear`.
 #[repr(C)]
@@ -211,7 +225,9 @@ impl Linear {
             // A tile is of x or of z.
             let shape = [if half.is_multiple_of(256) { 2 * half } else { 1 }, n_in];
             let broad = Broad::of(gpu, weight, shape, ["gemm_conv_256"])?;
-            Ok(Path::Convolved { tiles, kernel: Kernel::load(gpu, "gemm", "gemm_conv_128", ring(128, 3))?, broad })
+            let windows = Kernel::load(gpu, "conv", "conv_windows", 0)?;
+            let kernel = Kernel::load(gpu, "gemm", "gemm_conv_128", ring(128, 3))?;
+            Ok(Path::Convolved { tiles, kernel, broad, windows })
         });
         tensor.map(Some)
     }
@@ -334,8 +350,8 @@ impl Linear {
         }
     }
 
-    /// u = silu(conv(first half of x W)), z = second half. `tails` takes what the windows of runs of two rows or more will
-    /// hold, which the scan moves there; windows of runs of one row move on here.
+    /// u = silu(conv(first half of x W)), z = second half; the windows move on. `tails`: for what those of runs of two rows or
+    /// more will hold once all have been read.
     ///
     /// # Errors
     /// When the driver refuses, or it was not made by [`Linear::with_convolution`].
@@ -346,7 +362,7 @@ impl Linear {
         (conv, states): (&Conv, LayerStates),
         (u, z, tails): (&Rows, &Rows, &Rows),
     ) -> Result<(), CudaError> {
-        let Path::Convolved { tiles, kernel, broad } = &self.path else {
+        let Path::Convolved { tiles, kernel, broad, windows } = &self.path else {
             return Err(CudaError::NoKernel("a product with a convolution".into()));
         };
         let half = self.n_out / 2;
@@ -378,7 +394,12 @@ impl Linear {
         let grid = [self.n_out / columns, on.size.rows.div_ceil(125), 1];
         let a = x.tiles()?;
         // SAFETY: the arguments of the gemm_conv kernels; rows and weights have been checked above, slots by whoever set the wave.
-        unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)]) }
+        unsafe { kernel.launch(on.lane, (grid, 256), &mut [arg(&a), arg(tiles), arg(&product)])? };
+        let Product { wave, tails, states, slot_stride, .. } = product;
+        let moved = Windows { wave, segments: on.wave.segments(), tails, states, slot_stride, channels: int(half) };
+        let grid = [half.div_ceil(256), on.size.segments, 1];
+        // SAFETY: the arguments of conv_windows; room for tails has been checked above, slots by whoever set the wave.
+        unsafe { windows.launch(on.lane, (grid, 256), &mut [arg(&moved)]) }
     }
 
     /// residual += x W, normed = norm(residual).

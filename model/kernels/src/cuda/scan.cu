@@ -274,7 +274,7 @@ __device__ __forceinline__ void help(const Block<T, FUSED, LANES, STAGES>& block
     }
     if (threadIdx.x < CHANNELS) {
         const Segment& segment = block.segment;
-        move_window<T>(block.p, block.state(), block.c0 + threadIdx.x, blockIdx.y, segment.row, segment.len);
+        move_window<T>(block.p, block.state(), block.c0 + threadIdx.x, segment.row, segment.len);
     }
 }
 

@@ -12,9 +12,7 @@ struct Scan {
     const float* d;        // [d_in]
     const float* dt_bias;  // [d_in]
     const bf16* w_dt;      // [d_in, r]: the bf16 route's
-    const void* x;         // [rows, ld_x]: the convolution's input, for the window ..
-    const bf16* tails;     // .. or only the last k - 1 rows of each segment, [segments, k - 1, d_in]; then
-                           // the windows of steps have moved on already
+    const void* x;         // [rows, ld_x]: the convolution's input, for the window; none where that has moved on already
     const void* z;         // [rows, ld_z], or silu of it: `gated`
     const void* u;         // [rows, d_in]
     const void* dt;        // [rows, r] bf16, or [rows, d_in] f32
@@ -23,16 +21,14 @@ struct Scan {
     int d_in, r, k, ld_x, ld_z, gated;
 };
 
-// The window moves on: the last k - 1 inputs of the segment, older ones from before where it is shorter.
-template <class T>
-__device__ __forceinline__ void move_window(const Scan& p, float* window, int channel, int segment, int row, int len) {
+// The window moves on, where it has not yet: the last k - 1 inputs of the segment, older ones from before where it is shorter.
+template <class T> __device__ __forceinline__ void move_window(const Scan& p, float* window, int channel, int row, int len) {
+    if (!p.x) return;
     for (int j = 0; j < p.k - 1; j++) {
         int at = len - (p.k - 1) + j;
         float* to = window + (size_t)j * p.d_in + channel;
         if (at < 0) {
             *to = window[(size_t)(j + len) * p.d_in + channel];
-        } else if (p.tails) {
-            *to = f32(p.tails[(size_t)(segment * (p.k - 1) + j) * p.d_in + channel]);
         } else {
             *to = f32(((const T*)p.x)[(size_t)(row + at) * p.ld_x + channel]);
         }

@@ -25,7 +25,6 @@ struct Args {
     dt_bias: u64,
     w_dt: u64,
     x: u64,
-    tails: u64,
     z: u64,
     u: u64,
     dt: u64,
@@ -73,10 +72,8 @@ pub struct ScanRows<'a> {
     pub dt: &'a Rows,
     /// `[rows, 2 n]`, f32: B, C.
     pub bc: &'a Rows,
-    /// `[rows, d_in]`: the convolution's input, for the windows; `None` where `tails` has what they will hold.
+    /// `[rows, d_in]`: the convolution's input, for the windows; `None` where they have moved on already.
     pub x: Option<Columns<'a>>,
-    /// See [`super::Linear::convolved`].
-    pub tails: &'a Rows,
     /// `[rows, d_in]`: the gated output.
     pub y: &'a Rows,
 }
@@ -163,17 +160,13 @@ impl Scan {
         matches!(self.path, Path::Tuned { .. })
     }
 
-    /// Moves states and windows on.
+    /// Moves states on, and windows that have not moved yet.
     ///
     /// # Errors
     /// When the driver refuses.
     pub fn forward(&self, on: On<'_>, rows: ScanRows<'_>, states: LayerStates) -> Result<(), CudaError> {
         let size = on.size;
         let (dt_kind, dt_cols) = if self.w_dt.is_some() { (self.kind, self.r) } else { (Type::F32, self.d_in) };
-        assert!(
-            rows.x.is_some() || rows.tails.most >= 3 * size.segments && rows.tails.cols == self.d_in,
-            "room for tails"
-        );
         assert!(states.stride >= (self.k - 1) * self.d_in + self.d_in * self.n, "a state's size");
         let args = Args {
             wave: on.wave.head(),
@@ -186,7 +179,6 @@ impl Scan {
             dt_bias: self.dt_bias.at(0),
             w_dt: self.w_dt.as_ref().map_or(0, |w| w.at(0)),
             x: rows.x.map_or(0, |x| x.checked(size, self.kind, self.d_in)),
-            tails: if rows.x.is_some() { 0 } else { rows.tails.buffer.at(0) },
             z: rows.z.checked(size, self.kind, self.d_in),
             u: rows.u.checked(size, self.kind, self.d_in),
             dt: rows.dt.checked(size, dt_kind, dt_cols),

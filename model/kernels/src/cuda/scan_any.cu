@@ -23,7 +23,7 @@ template <class T> __device__ __forceinline__ void scan_any(const Scan& p, int n
         float z = f32(((const T*)p.z)[(size_t)t * p.ld_z + channel]);
         ((T*)p.y)[(size_t)t * p.d_in + channel] = from<T>(fmaf(skip, u, sum) * Maths<T>::silu(z));
     }
-    if (!wave.peeks) move_window<T>(p, state, channel, i, row, len);
+    if (!wave.peeks) move_window<T>(p, state, channel, row, len);
 }
 extern "C" __global__ void scan_any_bf16(const Scan p, int n) { scan_any<bf16>(p, n); }
 extern "C" __global__ void scan_any_f32(const Scan p, int n) { scan_any<float>(p, n); }

@@ -86,10 +86,10 @@ template <class T, bool FUSED> __device__ __forceinline__ void scan_step(const S
             float sum = fmaf(p.d[c0 + channel], skips[i][channel], Split<4>::sum(part, q));
             ((T*)p.y)[(size_t)(row + i) * p.d_in + c0 + channel] = from<T>(sum * gates[i][channel]);
         }
-        if (!p.tails && !peeks) {
+        if (!peeks) {
             float* window = p.states + p.step_slots[s0 + i] * p.slot_stride;
-            move_window<T>(p, window, c0 + lane, 0, row + i, 1);
-            move_window<T>(p, window, c0 + 32 + lane, 0, row + i, 1);
+            move_window<T>(p, window, c0 + lane, row + i, 1);
+            move_window<T>(p, window, c0 + 32 + lane, row + i, 1);
         }
     }
 }
