@@ -41,4 +41,11 @@ pub use error::{Error, Result, StateError};
 pub use model::{Events, Front, Info, Item, Model, Output, WindowModel};
 pub use pool::{Pool, Pooled};
 pub use state::{Options, State};
-pub use unspool_kernels::cpu::keep_freed_memory;
+
+/// Sets up a process that computes: memory that calls give back is kept for the next, and a card's lanes get queues of their own.
+/// For the beginning of `main`, before there are other threads.
+pub fn prepare_process() {
+    unspool_kernels::cpu::keep_freed_memory();
+    #[cfg(feature = "cuda")]
+    unspool_kernels::cuda::more_queues();
+}

@@ -46,7 +46,7 @@ use crate::{
 const QUIET: &str = "error,librdkafka=off,rdkafka=off,ballista_core=off,ballista_executor=off,ballista_scheduler=off";
 
 fn main() -> ExitCode {
-    unspool_model::keep_freed_memory();
+    unspool_model::prepare_process();
     // A fault of ours is one line too, the one below; the log has the rest for those who look for it.
     std::panic::set_hook(Box::new(|fault| tracing::debug!("{fault}")));
     let done = std::panic::catch_unwind(|| match Cli::try_parse() {

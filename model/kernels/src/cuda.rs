@@ -25,7 +25,7 @@ mod wide;
 
 pub use buffer::{Buffer, Pinned, Plain};
 pub use conv::Conv;
-pub use device::{Card, Gpu};
+pub use device::{Card, Gpu, more_queues};
 pub use error::{CudaError, Version};
 pub use launch::{Graph, Lane, Mark};
 pub use linear::{Linear, Out};

@@ -33,7 +33,7 @@ const SERIES: usize = 1000;
 const MESSAGES: usize = 400_000;
 
 fn main() -> Done {
-    unspool_model::keep_freed_memory(); // as the binary does: what is measured here is what it does
+    unspool_model::prepare_process(); // as the binary does: what is measured here is what it does
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let bootstrap = arguments.first().cloned().ok_or("give a broker's address, HOST:PORT")?;
     if let [mode, count, dir] = &arguments[..]

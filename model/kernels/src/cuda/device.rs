@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -190,6 +190,20 @@ impl Card {
             driver: driver_version(),
             cuda: start()?,
         })
+    }
+}
+
+/// Queues of a card, where the environment does not say otherwise.
+const QUEUES: (&str, &str) = ("CUDA_DEVICE_MAX_CONNECTIONS", "32");
+
+/// Gives each lane of a card a queue of its own: of the eight that there are otherwise lanes share some, and wait for what they
+/// have nothing to do with. The driver starts a third of a second later for it. It reads this from the environment, so this
+/// is for the beginning of `main`; it does nothing once there are other threads.
+pub fn more_queues() {
+    let alone = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if alone && env::var_os(QUEUES.0).is_none() {
+        // SAFETY: no other thread reads the environment meanwhile, for there is none.
+        unsafe { env::set_var(QUEUES.0, QUEUES.1) };
     }
 }
 

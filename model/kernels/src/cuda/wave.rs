@@ -165,7 +165,7 @@ impl Wave {
                 self.host.steps.values_mut()[step] = int(run.slot);
                 step += 1;
             }
-            for at in (0..run.len).step_by(TILE).filter(|_| tiled) {
+            for at in (0..if tiled { run.len } else { 0 }).step_by(TILE) {
                 let four = [first + at, TILE.min(run.len - at), first, run.slot];
                 self.host.tiles.values_mut()[tile] = Four(four.map(int));
                 tile += 1;
