@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(POOLED)
 
 constexpr int ROWS = 64, COLS = 32;
 
-// y [rows, 4] = x [rows, d] weight [d, 4]. A product of two f32 is exact in f64, and columns are added one after the other.
+// y [rows, 4] = x [rows, d] weight [d, 4]: columns are added one after the other, each product rounded, as on the host.
 extern "C" __global__ void __launch_bounds__(ROWS)
     head_rows(const Wave* wave, const float* x, int d, const double* weight, double* y) {
     __shared__ float tile[ROWS][COLS + 1];
@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(ROWS)
         for (int c = 0; c < cols; c++) {
             const double h = tile[threadIdx.x][c];
 #pragma unroll
-            for (int k = 0; k < 4; k++) sum[k] = fma(h, w[c][k], sum[k]);
+            for (int k = 0; k < 4; k++) sum[k] = __dadd_rn(sum[k], __dmul_rn(h, w[c][k]));
         }
     }
     if ((int)threadIdx.x >= rows) return;
