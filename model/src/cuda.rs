@@ -7,7 +7,7 @@
 //!
 //! A call is cut into waves. Each takes a lane with work memory of its own, so that several are on the card at
 //! once: one layer of one wave does not fill it. Where a wave continues a sequence of an earlier one, each of its layers
-//! waits for that wave's same layer. By the chunk law none of this changes a bit.
+//! waits for what that wave's same layer hands on: the convolution's window first, the states where it scans. By the chunk law none of this changes a bit.
 
 mod alone;
 mod dense;

@@ -154,10 +154,11 @@ impl Pipeline {
             self.progress.events += step.events;
             self.progress.closing = self.job.as_ref().and_then(|job| job.closing());
             (self.report)(&self.progress);
-            pending.add(step.rows, step.rejects);
+            // Only once there is more: else the position would be a commit by itself, which waits until these rows are written.
             if pending.bytes >= COMMIT_BYTES {
                 self.commit(std::mem::take(&mut pending), None, CommitToken::default()).await?;
             }
+            pending.add(step.rows, step.rejects);
         }
         self.commit(pending, position, token).await?;
         (self.report)(&self.progress);
