@@ -170,10 +170,15 @@ impl EventTime {
         out.push(row);
     }
 
-    /// A row that waited cannot be before an open cell: rows go on in the order of time.
+    /// A row that waited is not before an open cell, as rows go on in the order of time: unless somebody made up what was saved.
     fn settle_waited(&mut self, options: &TimeOptions, row: Row, out: &mut Vec<Row>) {
-        let settled = self.settle(options, row, out);
-        debug_assert_eq!(settled, Ok(()));
+        let offset = row.offset;
+        if let Err(late) = self.settle(options, row, out) {
+            tracing::warn!(
+                offset,
+                "a saved row does not fit to the cells that were saved with it, and is dropped: {late}"
+            );
+        }
     }
 
     /// A row in its order: into its cell, or out.
