@@ -154,10 +154,10 @@ fn cells_hold_one_value_each() {
 /// What was saved by somebody else may hold a row that is before the cell of its series: it is dropped, all others go on.
 #[test]
 fn a_saved_row_before_its_cell() {
-    let grid = Some(Grid { step: 2, aggregate: Aggregate::Mean, most_missing: 4 });
-    let options = TimeOptions { grid, ..TIMED };
+    let grid = Grid { step: 2, aggregate: Aggregate::Mean, most_missing: 4 };
+    let options = TimeOptions { grid: Some(grid), ..TIMED };
     let (mut time, mut out) = (EventTime::default(), vec![]);
-    time.cells.add(&grid.unwrap(), row(0, 40, 0, 1.0), Some(1.0), &mut out).unwrap();
+    time.cells.add(&grid, row(0, 40, 0, 1.0), Some(1.0), &mut out).unwrap();
     time.waiting = BTreeMap::from([((41, 0), row(0, 0, 1, 2.0)), ((41, 1), row(0, 41, 2, 3.0))]);
     time.flush(&options, &mut out);
     assert_eq!(out.iter().map(|row| (row.time, row.offset)).collect::<Vec<_>>(), [(40, 0)]);
