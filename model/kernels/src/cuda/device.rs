@@ -197,7 +197,7 @@ impl Card {
 const QUEUES: (&str, &str) = ("CUDA_DEVICE_MAX_CONNECTIONS", "32");
 
 /// Gives each lane of a card a queue of its own: of the eight that there are otherwise lanes share some, and wait for what they
-/// have nothing to do with. The driver starts a third of a second later for it. It reads this from the environment, so this
+/// have nothing to do with. The driver was seen to start a third of a second later for it. It reads this from the environment, so this
 /// is for the beginning of `main`; it does nothing once there are other threads.
 pub fn more_queues() {
     let alone = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
